@@ -1,0 +1,30 @@
+import { type DynamicModule, Module, StandardSchemaValidationPipe } from '@nestjs/common';
+import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
+import { AccessGuard } from './auth/access.guard.js';
+import { AuthModule } from './auth/auth.module.js';
+import { CacheModule } from './cache/cache.module.js';
+import { MonitorModule } from './monitor/monitor.module.js';
+import { InvalidRequest } from './platform/http/api-error.js';
+import { ErrorFilter } from './platform/http/error-filter.js';
+import type { RouteTable } from './platform/http/route-table.js';
+import { violations } from './platform/http/validation.js';
+import { type Foundations, PlatformModule } from './platform/platform.module.js';
+
+/** The application: its features, and what every request passes through. */
+@Module({})
+export class AppModule {
+  static of(foundations: Foundations, routes: RouteTable): DynamicModule {
+    return {
+      module: AppModule,
+      imports: [PlatformModule.of(foundations), AuthModule, CacheModule, MonitorModule],
+      providers: [
+        { provide: APP_GUARD, useClass: AccessGuard },
+        {
+          provide: APP_PIPE,
+          useValue: new StandardSchemaValidationPipe({ exceptionFactory: (issues) => new InvalidRequest(violations(issues)) }),
+        },
+        { provide: APP_FILTER, useValue: new ErrorFilter(routes) },
+      ],
+    };
+  }
+}

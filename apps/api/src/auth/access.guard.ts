@@ -1,0 +1,85 @@
+import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
+import { AuthenticationFailed, InsufficientPermissions } from '../platform/http/api-error.js';
+import { LiveConfig } from '../platform/live-config.js';
+import { ACCESS, type Access } from './access.js';
+import { CredentialVerifier } from './credential-verifier.js';
+import { presentedCredential } from './presented-credential.js';
+import type { Principal } from './principal.js';
+import { RateLimiter, RateLimitExceeded } from './rate-limiter.js';
+import { VerifiedCredentials } from './verified-credentials.js';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who calls; undefined on public routes. */
+    principal: Principal | undefined;
+  }
+}
+
+/**
+ * Who are you, may you, and not too often. A credential that was verified a moment ago is found in memory, and then the
+ * whole check is synchronous.
+ */
+@Injectable()
+export class AccessGuard implements CanActivate {
+  /** Of each route handler, read from its decorators once. */
+  private readonly access = new Map<unknown, Access>();
+  private inQuery = true;
+  private methods = new Set<string>();
+
+  constructor(
+    private readonly verifier: CredentialVerifier,
+    private readonly verified: VerifiedCredentials,
+    private readonly limiter: RateLimiter,
+    config: LiveConfig,
+  ) {
+    config.follow(({ security: { authentication } }) => {
+      this.inQuery = authentication.api_key_in_query;
+      this.methods = new Set(authentication.methods);
+    });
+  }
+
+  canActivate(context: ExecutionContext): boolean | Promise<boolean> {
+    const access = this.access.get(context.getHandler()) ?? this.readAccess(context);
+    if (access === 'public') return true;
+    const request = context.switchToHttp().getRequest<FastifyRequest>();
+    const credential = presentedCredential(request, this.inQuery);
+    if (!credential) throw new AuthenticationFailed('send X-API-Key or Authorization: Bearer');
+    if (!this.methods.has(credential.kind)) throw new AuthenticationFailed(`${credential.kind} is switched off`);
+    const known = this.verified.recall(credential.text);
+    if (known) return this.admit(request, known, access);
+    return this.verify(credential, context).then((principal) => this.admit(request, principal, access));
+  }
+
+  private async verify(credential: Parameters<CredentialVerifier['verify']>[0], context: ExecutionContext) {
+    await this.verified.catchUp();
+    const again = this.verified.recall(credential.text);
+    if (again) return again;
+    const { epoch } = this.verified;
+    const principal = await this.verifier.verify(credential, context);
+    this.verified.remember(credential.text, principal, epoch);
+    return principal;
+  }
+
+  private admit(request: FastifyRequest, principal: Principal, access: Access): true {
+    request.principal = principal;
+    try {
+      request.rateLimit = this.limiter.admit(principal);
+    } catch (error) {
+      if (error instanceof RateLimitExceeded) request.rateLimit = error.bucket;
+      throw error;
+    }
+    if (access !== 'authenticated' && access !== 'public' && !principal.permissions.has(access)) {
+      throw new InsufficientPermissions({ required: access, held: principal.grants });
+    }
+    return true;
+  }
+
+  private readAccess(context: ExecutionContext): Access {
+    const access = Reflect.getMetadata(ACCESS, context.getHandler()) as Access | undefined;
+    // The start-up check has refused such a route; this is the second lock.
+    if (access === undefined) throw new InsufficientPermissions({ required: 'nobody: the route declares no permission' });
+    this.access.set(context.getHandler(), access);
+    return access;
+  }
+}

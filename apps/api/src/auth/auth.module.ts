@@ -1,0 +1,38 @@
+import { Module } from '@nestjs/common';
+import { JwtModule } from '@nestjs/jwt';
+import { PassportModule } from '@nestjs/passport';
+import { Secrets } from '../platform/secrets.js';
+import { AccessTokens } from './access-tokens.js';
+import { ApiKeysController } from './api-keys.controller.js';
+import { ApiKeysService } from './api-keys.service.js';
+import { AuthController } from './auth.controller.js';
+import { Bootstrap } from './bootstrap.js';
+import { CredentialEpoch } from './credential-epoch.js';
+import { CredentialVerifier } from './credential-verifier.js';
+import { RateLimiter } from './rate-limiter.js';
+import { SessionsService } from './sessions.service.js';
+import { ApiKeyStrategy } from './strategies/api-key.strategy.js';
+import { AccessTokenStrategy } from './strategies/jwt.strategy.js';
+import { VerifiedCredentials } from './verified-credentials.js';
+
+@Module({
+  imports: [
+    PassportModule,
+    JwtModule.registerAsync({ inject: [Secrets], useFactory: ({ jwtSecret }: Secrets) => ({ secret: jwtSecret }) }),
+  ],
+  controllers: [AuthController, ApiKeysController],
+  providers: [
+    AccessTokens,
+    ApiKeysService,
+    ApiKeyStrategy,
+    AccessTokenStrategy,
+    Bootstrap,
+    CredentialEpoch,
+    CredentialVerifier,
+    RateLimiter,
+    SessionsService,
+    VerifiedCredentials,
+  ],
+  exports: [Bootstrap, CredentialVerifier, RateLimiter, VerifiedCredentials],
+})
+export class AuthModule {}

@@ -1,0 +1,61 @@
+import { randomBytes } from 'node:crypto';
+import { Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import { type Environment, StartRefused } from '../platform/env.js';
+import { ENVIRONMENT } from '../platform/platform.module.js';
+import { isMistyped, mintApiKey } from './api-key-format.js';
+import { ApiKeysService } from './api-keys.service.js';
+import { hashPassword } from './passwords.js';
+import { User } from './user.entity.js';
+
+/** What the first start has made, for the operator to see once. Undefined: it was there already. */
+export interface FirstStart {
+  readonly adminPassword?: string;
+  readonly apiKey?: string;
+}
+
+/** Makes the first user and the first API key where there are none. */
+@Injectable()
+export class Bootstrap implements OnApplicationBootstrap {
+  firstStart: FirstStart = {};
+
+  constructor(
+    private readonly database: DataSource,
+    private readonly apiKeys: ApiKeysService,
+    @Inject(ENVIRONMENT) private readonly environment: Environment,
+  ) {}
+
+  async onApplicationBootstrap(): Promise<void> {
+    this.firstStart = { ...(await this.ensureAdmin()), ...(await this.ensureApiKey()) };
+  }
+
+  private async ensureAdmin(): Promise<FirstStart> {
+    if ((await this.database.getRepository(User).count()) > 0) return {};
+    const password = this.environment.ADMIN_PASSWORD ?? randomBytes(12).toString('base64url');
+    await this.database
+      .createQueryBuilder()
+      .insert()
+      .into(User)
+      .values({
+        id: `usr_${randomBytes(10).toString('hex')}`,
+        email: this.environment.ADMIN_EMAIL.toLowerCase(),
+        passwordHash: await hashPassword(password),
+        role: 'admin',
+      })
+      // Another node may be at the same first start.
+      .orIgnore()
+      .execute();
+    return { adminPassword: password };
+  }
+
+  private async ensureApiKey(): Promise<FirstStart> {
+    const given = this.environment.BOOTSTRAP_API_KEY;
+    if (given !== undefined && isMistyped(given)) {
+      throw new StartRefused(['BOOTSTRAP_API_KEY: starts like a key of ours but its checksum is wrong: leave it out to have one made']);
+    }
+    if (given === undefined && (await this.apiKeys.count()) > 0) return {};
+    const key = given ?? mintApiKey();
+    const made = await this.apiKeys.ensure(key, 'bootstrap');
+    return made ? { apiKey: key } : {};
+  }
+}

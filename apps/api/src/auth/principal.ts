@@ -1,0 +1,26 @@
+import { expandGrants, type Grant, type Permission, type RateLimit, type Role, type Tier } from '@cache-system/contracts';
+
+/** Who is calling, as verified. */
+export interface Principal {
+  readonly type: 'user' | 'api_key';
+  readonly id: string;
+  /** The e-mail address of a user, the name of an API key. */
+  readonly name: string;
+  readonly role: Role | null;
+  readonly grants: readonly Grant[];
+  readonly permissions: ReadonlySet<Permission>;
+  /** null for a user, who picks one per request. */
+  readonly namespace: string | null;
+  /** Empty: every key of the namespace. */
+  readonly keyPrefixes: readonly string[];
+  readonly tier: Tier;
+  /** Instead of the tier's limit. */
+  readonly rateLimit: RateLimit | null;
+  readonly sessionId: string | null;
+  /** Milliseconds since the epoch; Infinity when the credential does not expire. */
+  readonly expiresAtMs: number;
+}
+
+export function principal(fields: Omit<Principal, 'permissions'>): Principal {
+  return Object.freeze({ ...fields, permissions: expandGrants(fields.grants) });
+}

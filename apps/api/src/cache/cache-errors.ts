@@ -1,0 +1,65 @@
+import {
+  ConditionFailed,
+  KeyNotFound,
+  LayerTimeout,
+  LayerUnavailable,
+  MalformedJsonPatch,
+  MergeNotPossible,
+  NotANumber,
+  StorageFull,
+  SumNotFinite,
+  TooDeep,
+  TooMuchContention,
+} from '@cache-system/cache-engine';
+import { ApiError, InvalidRequest } from '../platform/http/api-error.js';
+
+const RETRY_SOON = { 'Retry-After': '1' };
+
+/** Says in terms of the API what went wrong in the engine with a key. */
+export function cacheError(error: unknown, key: string): unknown {
+  const cause = error;
+  if (error instanceof KeyNotFound) return new CacheKeyNotFound(key, error);
+  if (error instanceof LayerTimeout) {
+    const { layer, deadlineMs } = error;
+    return new ApiError('CACHE_TIMEOUT', { layer, deadline_ms: deadlineMs }, { cause, headers: RETRY_SOON });
+  }
+  if (error instanceof LayerUnavailable) {
+    return new ApiError('CACHE_UNAVAILABLE', { layer: error.layer }, { cause, headers: RETRY_SOON });
+  }
+  if (error instanceof StorageFull) return new ApiError('STORAGE_FULL', { key }, { cause });
+  if (error instanceof ConditionFailed) return new ApiError('PRECONDITION_FAILED', { key }, { cause });
+  if (error instanceof TooMuchContention) {
+    return new ApiError('CACHE_KEY_CONFLICT', { key, attempts: error.attempts }, { cause, headers: RETRY_SOON });
+  }
+  if (error instanceof MergeNotPossible) {
+    return new ApiError('MERGE_NOT_POSSIBLE', { key, reason: error.reason, ...error.operation }, { cause });
+  }
+  if (error instanceof NotANumber) {
+    return new ApiError('MERGE_NOT_POSSIBLE', { key, reason: 'the stored value is not a number' }, { cause });
+  }
+  if (error instanceof SumNotFinite) {
+    return new ApiError('MERGE_NOT_POSSIBLE', { key, reason: error.message }, { cause });
+  }
+  if (error instanceof TooDeep) {
+    return new ApiError('MERGE_NOT_POSSIBLE', { key, reason: `the result would be ${error.message}` }, { cause });
+  }
+  if (error instanceof MalformedJsonPatch) {
+    const path = error.operationIndex === undefined ? '' : String(error.operationIndex);
+    return new InvalidRequest([{ path, reason: error.reason }], { cause });
+  }
+  return error;
+}
+
+export class CacheKeyNotFound extends ApiError {
+  constructor(key: string, { searchedLayers }: KeyNotFound) {
+    super(
+      'CACHE_KEY_NOT_FOUND',
+      {
+        key,
+        searched_layers: searchedLayers,
+        suggestions: ['Verify the key format', 'Check if the data has expired'],
+      },
+      { headers: { 'X-Cache-Status': 'MISS', 'Cache-Status': 'cache-system; fwd=miss' } },
+    );
+  }
+}

@@ -1,0 +1,70 @@
+import type { FastifyRequest } from 'fastify';
+import { caller } from '../auth/caller.js';
+import type { Principal } from '../auth/principal.js';
+import { ApiError, InsufficientPermissions, InvalidRequest } from '../platform/http/api-error.js';
+
+const BEFORE_KEY = '/v1/cache/';
+export const MAX_KEY_BYTES = 512;
+/** Unicode's category Cc. */
+// eslint-disable-next-line no-control-regex -- control characters are what it is about
+const CONTROL_CHARACTER = /[\u0000-\u001f\u007f-\u009f]/;
+const NAMESPACE = /^[a-z0-9][a-z0-9_-]{0,63}$/;
+const PLAIN = /^[A-Za-z0-9._~:@!$&'()*+,;=-]*$/;
+
+/** A key as the caller names it, and as the layers know it. */
+export interface CacheKey {
+  readonly name: string;
+  /** Namespace and name: no namespace has a colon, so no two keys meet. */
+  readonly full: string;
+}
+
+/**
+ * The key that a request is about, if its caller may touch it. It is taken from the path as it was sent: a router's
+ * decoding is not made for keys that hold slashes, dots and percent signs.
+ * @throws ApiError INVALID_KEY_FORMAT, INSUFFICIENT_PERMISSIONS, INVALID_REQUEST
+ */
+export function cacheKey(request: FastifyRequest): CacheKey {
+  const url = request.raw.url ?? '';
+  const start = url.indexOf(BEFORE_KEY) + BEFORE_KEY.length;
+  let end = start;
+  while (end < url.length && url.charCodeAt(end) !== 0x2f && url.charCodeAt(end) !== 0x3f) end++;
+  const encoded = url.slice(start, end);
+  const name = PLAIN.test(encoded) ? encoded : decode(encoded);
+  if (name.length === 0) throw invalidKey('must have at least 1 byte');
+  if (name.length > MAX_KEY_BYTES || Buffer.byteLength(name) > MAX_KEY_BYTES) {
+    throw invalidKey(`must have at most ${MAX_KEY_BYTES} bytes of UTF-8`);
+  }
+  const principal = caller(request);
+  if (principal.keyPrefixes.length > 0 && !principal.keyPrefixes.some((prefix) => name.startsWith(prefix))) {
+    throw new InsufficientPermissions({ key: name, allowed_prefixes: principal.keyPrefixes });
+  }
+  return { name, full: `${namespaceOf(request, principal)}:${name}` };
+}
+
+function decode(encoded: string): string {
+  let name: string;
+  try {
+    name = decodeURIComponent(encoded);
+  } catch {
+    throw invalidKey('must be percent-encoded UTF-8');
+  }
+  if (CONTROL_CHARACTER.test(name)) throw invalidKey('must not contain control characters');
+  // Node hands bytes above 0x7f through as Latin-1 characters, which is not what the caller meant.
+  // eslint-disable-next-line no-control-regex -- the range of ASCII
+  if (!/^[\u0000-\u007f]*$/.test(encoded)) throw invalidKey('bytes above 0x7f must be percent-encoded');
+  return name;
+}
+
+function namespaceOf(request: FastifyRequest, principal: Principal): string {
+  if (principal.namespace !== null) return principal.namespace;
+  const asked = request.headers['x-cache-namespace'];
+  if (asked === undefined) return 'default';
+  if (typeof asked !== 'string' || !NAMESPACE.test(asked)) {
+    throw new InvalidRequest([{ path: 'X-Cache-Namespace', reason: 'must be 1 to 64 of a-z, 0-9, "_" and "-"' }]);
+  }
+  return asked;
+}
+
+function invalidKey(rule: string): ApiError {
+  return new ApiError('INVALID_KEY_FORMAT', { rule: `a key ${rule}` });
+}

@@ -1,0 +1,169 @@
+import {
+  deleteQuerySchema,
+  incrementRequestSchema,
+  incrementResponseSchema,
+  patchQuerySchema,
+  patchRequestSchema,
+  readQuerySchema,
+  readResponseSchema,
+  touchRequestSchema,
+  touchResponseSchema,
+  writeQuerySchema,
+  writeRequestSchema,
+  writeResponseSchema,
+} from '@cache-system/contracts';
+import { applyDecorators, Controller, Delete, Get, Head, Patch, Post, Put, Req, Res } from '@nestjs/common';
+import { RouteConfig } from '@nestjs/platform-fastify';
+import {
+  ApiConsumes,
+  ApiCreatedResponse,
+  ApiHeader,
+  ApiNoContentResponse,
+  ApiOkResponse,
+  ApiOperation,
+  ApiParam,
+  ApiResponse,
+  ApiTags,
+} from '@nestjs/swagger';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { Requires } from '../auth/access.js';
+import { ApiErrors, ApiJsonBody, ApiQueries } from '../platform/http/openapi.js';
+import { CacheReads } from './cache-reads.js';
+import { CacheWrites } from './cache-writes.js';
+import { examples } from './examples.js';
+
+const Key = () =>
+  applyDecorators(
+    ApiParam({ name: 'key', description: '1 to 512 bytes of UTF-8, percent-encoded', example: 'user:12345' }),
+    ApiHeader({ name: 'X-Cache-Namespace', required: false, description: 'For users: the namespace; `default` if left out' }),
+  );
+const Preconditions = () =>
+  applyDecorators(
+    ApiHeader({ name: 'If-Match', required: false, description: 'Only if the entry has one of these ETags' }),
+    ApiHeader({ name: 'If-None-Match', required: false, description: '`*`: only if there is no entry' }),
+  );
+const READ_ERRORS = ['INVALID_KEY_FORMAT', 'INVALID_REQUEST', 'AUTHENTICATION_FAILED', 'INSUFFICIENT_PERMISSIONS', 'NOT_ACCEPTABLE', 'RATE_LIMIT_EXCEEDED', 'CACHE_UNAVAILABLE', 'CACHE_TIMEOUT'] as const;
+const WRITE_ERRORS = [...READ_ERRORS, 'CACHE_KEY_CONFLICT', 'PRECONDITION_FAILED', 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE', 'STORAGE_FULL'] as const;
+
+@ApiTags('Cache')
+@Controller('cache')
+export class CacheController {
+  constructor(
+    private readonly reads: CacheReads,
+    private readonly writes: CacheWrites,
+  ) {}
+
+  // Before GET, for which Fastify would otherwise add a HEAD route of its own.
+  @Head(':key')
+  @Requires('cache:read')
+  @Key()
+  @ApiOperation({ summary: 'Ask for the headers of an entry', description: 'As GET, without the body.' })
+  @ApiOkResponse({ description: 'The entry is there' })
+  @ApiErrors(...READ_ERRORS, 'CACHE_KEY_NOT_FOUND', 'PRECONDITION_FAILED')
+  headEntry(@Req() request: FastifyRequest, @Res() reply: FastifyReply): void | Promise<void> {
+    return this.reads.answer(request, reply);
+  }
+
+  @Get(':key')
+  @Requires('cache:read')
+  @Key()
+  @ApiQueries(readQuerySchema)
+  @ApiOperation({ summary: 'Retrieve an entry', description: 'The value as it was stored, byte for byte. `If-None-Match` gives 304.' })
+  @ApiOkResponse({ standardSchema: readResponseSchema, example: examples.read })
+  @ApiResponse({ status: 304, description: 'The entry still has the ETag given' })
+  @ApiErrors(...READ_ERRORS, 'CACHE_KEY_NOT_FOUND', 'PRECONDITION_FAILED')
+  readEntry(@Req() request: FastifyRequest, @Res() reply: FastifyReply): void | Promise<void> {
+    return this.reads.answer(request, reply);
+  }
+
+  @Put(':key')
+  @Requires('cache:write')
+  @RouteConfig({ rawBody: true })
+  @Key()
+  @Preconditions()
+  @ApiQueries(writeQuerySchema)
+  @ApiJsonBody(writeRequestSchema, examples.write)
+  @ApiOperation({ summary: 'Store an entry', description: 'Creates the entry or replaces it. The value is kept byte for byte.' })
+  @ApiCreatedResponse({ standardSchema: writeResponseSchema, example: examples.created })
+  @ApiOkResponse({ standardSchema: writeResponseSchema, example: examples.updated })
+  @ApiErrors(...WRITE_ERRORS)
+  storeEntry(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    return this.writes.put(request, reply);
+  }
+
+  @Post(':key')
+  @Requires('cache:write')
+  @RouteConfig({ rawBody: true })
+  @Key()
+  @Preconditions()
+  @ApiQueries(writeQuerySchema)
+  @ApiJsonBody(writeRequestSchema, examples.write)
+  @ApiOperation({ summary: 'Replace an existing entry', description: 'As PUT, but 404 where there is no entry.' })
+  @ApiOkResponse({ standardSchema: writeResponseSchema, example: examples.updated })
+  @ApiErrors(...WRITE_ERRORS, 'CACHE_KEY_NOT_FOUND')
+  replaceEntry(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    return this.writes.replace(request, reply);
+  }
+
+  @Patch(':key')
+  @Requires('cache:write')
+  @RouteConfig({ rawBody: true })
+  @Key()
+  @Preconditions()
+  @ApiQueries(patchQuerySchema)
+  @ApiConsumes('application/json', 'application/merge-patch+json', 'application/json-patch+json')
+  @ApiJsonBody(patchRequestSchema, examples.patch)
+  @ApiOperation({
+    summary: 'Change part of an entry',
+    description:
+      'Merges the value into the stored one: `deep`, `shallow` or `replace`. With `application/merge-patch+json` the body is an RFC 7396 patch, with `application/json-patch+json` an RFC 6902 one. Atomic: of concurrent patches none is lost. The expiry stays unless a ttl is given.',
+  })
+  @ApiOkResponse({ standardSchema: writeResponseSchema, example: examples.updated })
+  @ApiErrors(...WRITE_ERRORS, 'CACHE_KEY_NOT_FOUND', 'MERGE_NOT_POSSIBLE')
+  patchEntry(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    return this.writes.patch(request, reply);
+  }
+
+  @Delete(':key')
+  @Requires('cache:write')
+  @RouteConfig({ rawBody: true })
+  @Key()
+  @Preconditions()
+  @ApiQueries(deleteQuerySchema)
+  @ApiOperation({ summary: 'Remove an entry', description: '`X-Deleted-From` names the layers that held it.' })
+  @ApiNoContentResponse({ description: 'The entry is gone' })
+  @ApiErrors(...READ_ERRORS, 'CACHE_KEY_NOT_FOUND', 'PRECONDITION_FAILED')
+  deleteEntry(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    return this.writes.remove(request, reply);
+  }
+
+  @Post(':key/touch')
+  @Requires('cache:write')
+  @RouteConfig({ rawBody: true })
+  @Key()
+  @Preconditions()
+  @ApiJsonBody(touchRequestSchema, examples.touch)
+  @ApiOperation({ summary: 'Give an entry a new ttl', description: 'The value and the ETag stay as they are.' })
+  @ApiOkResponse({ standardSchema: touchResponseSchema, example: examples.touched })
+  @ApiErrors(...READ_ERRORS, 'CACHE_KEY_NOT_FOUND', 'PRECONDITION_FAILED')
+  touchEntry(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    return this.writes.touch(request, reply);
+  }
+
+  @Post(':key/increment')
+  @Requires('cache:write')
+  @RouteConfig({ rawBody: true })
+  @Key()
+  @Preconditions()
+  @ApiJsonBody(incrementRequestSchema, examples.increment, false)
+  @ApiOperation({
+    summary: 'Add to a number',
+    description: 'Atomic and exact, also beyond 2^53. A missing entry starts from `initial`.',
+  })
+  @ApiOkResponse({ standardSchema: incrementResponseSchema, example: examples.incremented })
+  @ApiCreatedResponse({ standardSchema: incrementResponseSchema, example: { ...examples.incremented, status: 'created' } })
+  @ApiErrors(...WRITE_ERRORS, 'MERGE_NOT_POSSIBLE')
+  incrementEntry(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    return this.writes.increment(request, reply);
+  }
+}

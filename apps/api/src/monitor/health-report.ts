@@ -1,0 +1,58 @@
+import { Cache } from '@cache-system/cache-engine';
+import type { ComponentHealth, Health, HealthQuery } from '@cache-system/contracts';
+import { Injectable } from '@nestjs/common';
+import { Drain } from '../platform/drain.js';
+import { Traffic } from '../platform/traffic.js';
+import { VERSION } from '../platform/version.js';
+import { type Component, COMPONENTS, HealthChecks } from './health-checks.js';
+
+/** Without these nothing is answered rightly; without the others something still is. */
+const VITAL: readonly Component[] = ['cache_l1', 'cache_l2'];
+
+@Injectable()
+export class HealthReport {
+  constructor(
+    private readonly checks: HealthChecks,
+    private readonly traffic: Traffic,
+    private readonly cache: Cache,
+    private readonly drain: Drain,
+  ) {}
+
+  async create({ detailed, timeout }: HealthQuery): Promise<Health> {
+    const checked = await Promise.all(COMPONENTS.map((name) => this.checks.check(name, timeout * 1000)));
+    const components = Object.fromEntries(COMPONENTS.map((name, index) => [name, checked[index]])) as Record<
+      Component,
+      ComponentHealth
+    >;
+    const { requestsPerSecond, averageResponseTimeMs, errorRate } = this.traffic.summary();
+    return {
+      status: this.overall(components),
+      timestamp: new Date().toISOString(),
+      uptime: uptimeText(process.uptime()),
+      version: VERSION,
+      ...(detailed && { components }),
+      overall_performance: {
+        requests_per_second: requestsPerSecond,
+        average_response_time_ms: averageResponseTimeMs,
+        cache_hit_ratio: this.hitRatio(),
+        error_rate: errorRate,
+      },
+    };
+  }
+
+  private overall(components: Record<Component, ComponentHealth>): Health['status'] {
+    if (VITAL.some((name) => components[name].status !== 'healthy')) return 'unhealthy';
+    return this.drain.draining || components.database.status !== 'healthy' ? 'degraded' : 'healthy';
+  }
+
+  private hitRatio(): number | null {
+    const { l1Hits, l2Hits, misses } = this.cache.counts;
+    const reads = l1Hits + l2Hits + misses;
+    return reads === 0 ? null : Math.round(((l1Hits + l2Hits) / reads) * 10_000) / 10_000;
+  }
+}
+
+function uptimeText(seconds: number): string {
+  const minutes = Math.floor(seconds / 60);
+  return `${Math.floor(minutes / 1440)}d ${Math.floor(minutes / 60) % 24}h ${minutes % 60}m`;
+}

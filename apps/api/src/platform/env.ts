@@ -1,0 +1,107 @@
+import { accessSync, constants, mkdirSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { resolve } from 'node:path';
+import { z } from 'zod';
+
+/** Texts that stand in every guide and so protect nothing. */
+const WELL_KNOWN_SECRETS = /^(secret|changeme|change-me|password|admin|test|default|example|your[-_].*|(.)\2+)$/i;
+const MIN_SECRET_LENGTH = 32;
+
+const urlOf = (...schemes: string[]) =>
+  z.string().refine((text) => URL.canParse(text) && schemes.includes(new URL(text).protocol), {
+    error: `must be a URL that starts with ${schemes.map((scheme) => `${scheme}//`).join(' or ')}`,
+  });
+
+const environmentSchema = z.object({
+  NODE_ENV: z.enum(['development', 'production', 'test']).default('development'),
+  PORT: z
+    .string()
+    .regex(/^\d{1,5}$/, 'must be a port number from 0 to 65535')
+    .transform(Number)
+    .refine((port) => port <= 65535, 'must be a port number from 0 to 65535')
+    .default(3000),
+  HOST: z.string().min(1).default('127.0.0.1'),
+  DATA_DIR: z
+    .string()
+    .min(1)
+    .default('.data')
+    .transform((path) => resolve(path)),
+  DATABASE_URL: urlOf('postgres:', 'postgresql:').optional(),
+  REDIS_URL: urlOf('redis:', 'rediss:').optional(),
+  REDIS_CLUSTER_NODES: z.undefined({ error: 'the distributed layer L3 is not part of this version: unset it' }).optional(),
+  CONFIG_FILE: z
+    .string()
+    .regex(/\.(ya?ml|toml|json)$/i, 'must end in .yaml, .yml, .toml or .json')
+    .transform((path) => resolve(path))
+    .optional(),
+  ADMIN_EMAIL: z.email('must be an e-mail address').default('admin@example.com'),
+  ADMIN_PASSWORD: z.string().min(12, 'must have at least 12 characters').optional(),
+  BOOTSTRAP_API_KEY: z
+    .string()
+    .regex(/^[\x21-\x7e]{20,128}$/, 'must be 20 to 128 printable ASCII characters without spaces')
+    .optional(),
+  JWT_SECRET: z.string().min(MIN_SECRET_LENGTH, `must have at least ${MIN_SECRET_LENGTH} characters`).optional(),
+  ENCRYPTION_KEYS: z
+    .string()
+    .regex(
+      /^[\w-]+:[A-Za-z0-9+/_-]{43}=?(,[\w-]+:[A-Za-z0-9+/_-]{43}=?)*$/,
+      'must be a list of id:key, comma-separated, each key 32 bytes in base64',
+    )
+    .optional(),
+  LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
+  NODE_NAME: z
+    .string()
+    .regex(/^[\w.-]{1,64}$/, 'must be 1 to 64 of letters, digits, ".", "_" and "-"')
+    .default(hostname().replace(/[^\w.-]/g, '-').slice(0, 64) || 'node'),
+});
+
+/** The settings that a process is started with. Everything that can change while it runs is in the configuration. */
+export type Environment = Readonly<z.infer<typeof environmentSchema>> & {
+  /** `CACHE__LAYERS__L1__SIZE_MB=…` and the like: dotted path to text. */
+  readonly configOverrides: ReadonlyMap<string, string>;
+};
+
+/** The process cannot start like this; `problems` says everything that is wrong, not only the first thing. */
+export class StartRefused extends Error {
+  constructor(readonly problems: readonly string[]) {
+    super(problems.join('\n'));
+  }
+}
+
+/** @throws StartRefused with every problem */
+export function readEnvironment(variables: NodeJS.ProcessEnv): Environment {
+  // An empty variable means "not set", as in `docker compose` files.
+  const given = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ''));
+  const parsed = environmentSchema.safeParse(given);
+  const problems = parsed.success
+    ? [...missingInProduction(parsed.data), ...unusableDataDir(parsed.data.DATA_DIR)]
+    : parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
+  if (problems.length > 0 || !parsed.success) throw new StartRefused(problems);
+  const overrides = Object.entries(given).filter((entry): entry is [string, string] => entry[0].includes('__'));
+  return Object.freeze({
+    ...parsed.data,
+    configOverrides: new Map(overrides.map(([name, text]) => [name.toLowerCase().replaceAll('__', '.'), text])),
+  });
+}
+
+function missingInProduction(environment: z.infer<typeof environmentSchema>): string[] {
+  if (environment.NODE_ENV !== 'production') return [];
+  const problems: string[] = [];
+  const make = 'make one with: openssl rand -base64 32';
+  for (const name of ['JWT_SECRET', 'ADMIN_PASSWORD'] as const) {
+    const secret = environment[name];
+    if (secret === undefined) problems.push(`${name}: is required in production; ${make}`);
+    else if (WELL_KNOWN_SECRETS.test(secret)) problems.push(`${name}: is a well-known text; ${make}`);
+  }
+  return problems;
+}
+
+function unusableDataDir(path: string): string[] {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
+    return [];
+  } catch (error) {
+    return [`DATA_DIR: cannot write to ${path} (${(error as NodeJS.ErrnoException).code ?? String(error)})`];
+  }
+}

@@ -1,0 +1,48 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import fastifyStatic from '@fastify/static';
+import type { FastifyInstance } from 'fastify';
+
+/** Where the build of the admin app lies, seen from the build of the API. */
+const APP_DIR = fileURLToPath(new URL('../../../../admin/dist', import.meta.url));
+const CONTENT_SECURITY_POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  // Mantine sets the sizes of its components in style attributes and elements.
+  "style-src 'self' 'unsafe-inline'",
+  "img-src 'self' data:",
+  "font-src 'self'",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'self'",
+  "frame-ancestors 'none'",
+].join('; ');
+
+/** Serves the admin app below `/admin`; every path that is no file of it is a page of it. */
+export async function serveAdminApp(fastify: FastifyInstance): Promise<void> {
+  if (!existsSync(APP_DIR)) return;
+  await fastify.register(async (scope) => {
+    scope.addHook('onSend', (_request, reply, _payload, done) => {
+      reply.headers({
+        'Content-Security-Policy': CONTENT_SECURITY_POLICY,
+        'Referrer-Policy': 'no-referrer',
+        'X-Frame-Options': 'DENY',
+      });
+      done();
+    });
+    await scope.register(fastifyStatic, {
+      root: APP_DIR,
+      prefix: '/admin/',
+      wildcard: false,
+      index: false,
+      setHeaders: (reply, path) => {
+        // Vite puts a hash of the content into these names.
+        const immutable = path.startsWith(`${APP_DIR}/assets/`);
+        reply.header('Cache-Control', immutable ? 'public, max-age=31536000, immutable' : 'no-cache');
+      },
+    });
+    scope.get('/admin', (_request, reply) => reply.redirect('/admin/'));
+    scope.get('/admin/', (_request, reply) => reply.sendFile('index.html'));
+    scope.get('/admin/*', (_request, reply) => reply.sendFile('index.html'));
+  });
+}

@@ -1,0 +1,62 @@
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import { log } from '../logging.js';
+import { ApiError, InvalidRequest } from './api-error.js';
+import { respondError } from './respond.js';
+import type { RouteTable } from './route-table.js';
+
+/** The one place where failures become responses. */
+@Catch()
+export class ErrorFilter implements ExceptionFilter {
+  constructor(private readonly routes: RouteTable) {}
+
+  catch(error: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    const request = http.getRequest<FastifyRequest>();
+    const reply = http.getResponse<FastifyReply>();
+    const apiError = this.unrouted(error, request) ?? translateError(error);
+    if (apiError.status >= 500) {
+      log.error({ err: error, request_id: request.id, method: request.method, code: apiError.code }, apiError.message);
+    }
+    if (reply.raw.headersSent) return void reply.raw.destroy();
+    respondError(request, reply, apiError);
+  }
+
+  /** Nest answers with this exception where no route matches. */
+  private unrouted(error: unknown, request: FastifyRequest): ApiError | undefined {
+    if (!request.is404 || !(error instanceof HttpException)) return undefined;
+    const path = request.url.split('?', 1)[0] ?? '';
+    const allowed = this.routes.methodsFor(path);
+    return allowed.length === 0
+      ? new ApiError('ROUTE_NOT_FOUND', { method: request.method, path })
+      : new ApiError(
+          'METHOD_NOT_ALLOWED',
+          { method: request.method, allowed },
+          { headers: { Allow: allowed.join(', ') } },
+        );
+  }
+}
+
+/** What the caller gets to see of any error. */
+export function translateError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  const cause = error;
+  switch ((error as Partial<FastifyError>).code) {
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return new ApiError('PAYLOAD_TOO_LARGE', { part: 'body' }, { cause, headers: { Connection: 'close' } });
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+    case 'FST_ERR_CTP_EMPTY_TYPE':
+      return new ApiError('UNSUPPORTED_MEDIA_TYPE', { supported: ['application/json'] }, { cause });
+    case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
+      return new InvalidRequest([{ path: 'Content-Length', reason: 'does not match the body' }], { cause });
+    case 'FST_ERR_BAD_URL':
+    case 'FST_ERR_MAX_PARAM_LENGTH':
+      return new ApiError('INVALID_KEY_FORMAT', { rule: 'the path must be valid percent-encoded UTF-8' }, { cause });
+    default:
+  }
+  if (error instanceof HttpException && error.getStatus() === 413) return new ApiError('PAYLOAD_TOO_LARGE', {}, { cause });
+  if (error instanceof HttpException && error.getStatus() < 500) {
+    return new InvalidRequest([{ path: '', reason: error.message }], { cause });
+  }
+  return new ApiError('INTERNAL_SERVER_ERROR', {}, { cause });
+}

@@ -1,0 +1,109 @@
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import type { Config } from '@cache-system/contracts';
+import Fastify, { type FastifyInstance } from 'fastify';
+import type { Socket } from 'node:net';
+import type { Traffic } from '../traffic.js';
+import { ApiError } from './api-error.js';
+import { translateError } from './error-filter.js';
+import { parseJsonBody } from './json-body.js';
+import { commonHeaders, respondError } from './respond.js';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The handler takes the JSON body as the bytes that came. */
+    rawBody?: boolean;
+  }
+}
+
+/** Room in a body for what is not the value: the envelope, options, whitespace. */
+const ENVELOPE_BYTES = 64 * 1024;
+const MAX_URL_PARAM_LENGTH = 16 * 1024;
+const VALID_REQUEST_ID = /^[\w.-]{1,128}$/;
+export const JSON_BODY_TYPES = ['application/json', 'application/merge-patch+json', 'application/json-patch+json'];
+
+/** The HTTP server below Nest: limits, body parsers, request ids and what is counted of each response. */
+export function createFastify(config: Config, traffic: Traffic): FastifyInstance {
+  const { server, cache } = config;
+  const fastify = Fastify({
+    logger: false,
+    bodyLimit: cache.limits.max_value_bytes + ENVELOPE_BYTES,
+    requestTimeout: server.request_timeout * 1000,
+    requestIdHeader: false,
+    genReqId: requestIds(),
+    return503OnClosing: false,
+    forceCloseConnections: 'idle',
+    routerOptions: { maxParamLength: MAX_URL_PARAM_LENGTH },
+    http: { headersTimeout: server.headers_timeout * 1000, connectionsCheckingInterval: 1000 },
+    frameworkErrors: (error, request, reply) => {
+      request.startedAt = performance.now();
+      respondError(request, reply, translateError(error));
+    },
+    clientErrorHandler: answerMalformedHttp,
+  });
+  fastify.server.maxConnections = server.max_connections;
+
+  fastify.decorateRequest('startedAt', 0);
+  fastify.decorateRequest('rateLimit', undefined);
+  fastify.addHook('onRequest', (request, _reply, done) => {
+    request.startedAt = performance.now();
+    done();
+  });
+  fastify.addHook('onSend', (request, reply, _payload, done) => {
+    reply.headers(commonHeaders(request));
+    done();
+  });
+  fastify.addHook('onResponse', (request, reply, done) => {
+    traffic.record(reply.raw.statusCode, performance.now() - request.startedAt);
+    done();
+  });
+
+  fastify.removeAllContentTypeParsers();
+  fastify.addContentTypeParser(JSON_BODY_TYPES, { parseAs: 'buffer' }, (request, body, done) => {
+    const bytes = body as Buffer;
+    if (request.routeOptions.config.rawBody) return done(null, bytes);
+    if (bytes.length === 0) return done(null, undefined);
+    try {
+      done(null, parseJsonBody(bytes).value);
+    } catch (error) {
+      done(error as Error);
+    }
+  });
+  return fastify;
+}
+
+/** Keeps a usable id that the caller sends, so that its logs and ours can be joined. */
+function requestIds(): (request: IncomingMessage) => string {
+  const processPart = randomBytes(5).toString('hex');
+  let count = 0;
+  return (request) => {
+    const given = request.headers['x-request-id'];
+    if (typeof given === 'string' && VALID_REQUEST_ID.test(given)) return given;
+    count = (count + 1) % Number.MAX_SAFE_INTEGER;
+    return `req_${processPart}${count.toString(36).padStart(6, '0')}`;
+  };
+}
+
+/** What does not parse as HTTP never becomes a request, so the answer is written by hand. */
+function answerMalformedHttp(error: Error & { code?: string }, socket: Socket): void {
+  if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
+  const apiError =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? new ApiError('PAYLOAD_TOO_LARGE', { part: 'request line and headers', limit_bytes: 16_384 })
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? new ApiError('REQUEST_TIMEOUT')
+        : new ApiError('INVALID_REQUEST', { reason: 'not a well-formed HTTP/1.1 request' });
+  const id = `req_${randomBytes(8).toString('hex')}`;
+  const body = JSON.stringify({
+    error: {
+      code: apiError.code,
+      message: apiError.message,
+      details: apiError.details,
+      metadata: { request_id: id, timestamp: new Date().toISOString(), api_version: 'v1', response_time_ms: 0 },
+    },
+  });
+  socket.end(
+    `HTTP/1.1 ${apiError.status} Error\r\nContent-Type: application/json; charset=utf-8\r\nX-Request-Id: ${id}\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}

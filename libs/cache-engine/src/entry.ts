@@ -1,0 +1,124 @@
+/** In which format the payload of an entry came, and is kept. */
+export const FORMATS = ['json'] as const;
+export type Format = (typeof FORMATS)[number];
+
+/** What the shared layer decides about an entry when it stores it. Times are milliseconds since the epoch. */
+export interface Stamp {
+  /** Changes with every new value, never with a mere change of expiry. The ETag is made of it. */
+  readonly version: number;
+  /** Changes with everything that happens to the entry: the newer of two copies is the one with the higher revision. */
+  readonly revision: number;
+  readonly createdAtMs: number;
+  readonly updatedAtMs: number;
+  /** 0 when the entry does not expire. */
+  readonly expiresAtMs: number;
+}
+
+/** A value in the format in which it came. */
+export interface Value {
+  readonly format: Format;
+  /** The value, byte for byte as it came. */
+  readonly payload: Buffer;
+  /** The payload has no byte above 0x7f, so that one character of its text is one byte. */
+  readonly ascii: boolean;
+}
+
+/** What a writer decides about an entry. */
+export interface Content extends Value {
+  /** The writer gave no ttl: each layer may apply its own default. */
+  readonly defaultTtl: boolean;
+}
+
+/** A stored value with what is known of it. */
+export interface Entry extends Stamp, Content {}
+
+/**
+ * Layout of a stored entry, all numbers big-endian:
+ * `u8` layout, `u8` format, `u8` flags, `u8` unused, `u32` length of this header, then as `f64` version, revision,
+ * createdAtMs, updatedAtMs, expiresAtMs; then the payload. Doubles, because Lua has no other number: all of them stay
+ * far below 2^53. A reader takes the payload from the header length on, so that later layouts can grow the header.
+ */
+export const HEADER = {
+  layout: 1,
+  bytes: 48,
+  offsets: { format: 1, flags: 2, length: 4, version: 8, revision: 16, createdAt: 24, updatedAt: 32, expiresAt: 40 },
+} as const;
+
+const FLAG_ASCII = 1;
+const FLAG_DEFAULT_TTL = 2;
+
+/** The first eight bytes of a stored entry: all that does not depend on the shared layer. */
+export function encodePreamble(content: Content): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes[0] = HEADER.layout;
+  bytes[HEADER.offsets.format] = FORMATS.indexOf(content.format);
+  bytes[HEADER.offsets.flags] = (content.ascii ? FLAG_ASCII : 0) | (content.defaultTtl ? FLAG_DEFAULT_TTL : 0);
+  bytes.writeUInt32BE(HEADER.bytes, HEADER.offsets.length);
+  return bytes;
+}
+
+export function encodeEntry(content: Content, stamp: Stamp): Buffer {
+  const bytes = Buffer.allocUnsafe(HEADER.bytes + content.payload.length);
+  encodePreamble(content).copy(bytes);
+  writeStamp(bytes, stamp);
+  content.payload.copy(bytes, HEADER.bytes);
+  return bytes;
+}
+
+export function writeStamp(bytes: Buffer, stamp: Stamp): void {
+  bytes.writeDoubleBE(stamp.version, HEADER.offsets.version);
+  bytes.writeDoubleBE(stamp.revision, HEADER.offsets.revision);
+  bytes.writeDoubleBE(stamp.createdAtMs, HEADER.offsets.createdAt);
+  bytes.writeDoubleBE(stamp.updatedAtMs, HEADER.offsets.updatedAt);
+  bytes.writeDoubleBE(stamp.expiresAtMs, HEADER.offsets.expiresAt);
+}
+
+export function readStamp(bytes: Buffer): Stamp {
+  return {
+    version: bytes.readDoubleBE(HEADER.offsets.version),
+    revision: bytes.readDoubleBE(HEADER.offsets.revision),
+    createdAtMs: bytes.readDoubleBE(HEADER.offsets.createdAt),
+    updatedAtMs: bytes.readDoubleBE(HEADER.offsets.updatedAt),
+    expiresAtMs: bytes.readDoubleBE(HEADER.offsets.expiresAt),
+  };
+}
+
+/** Reads a stored entry. The payload is a view of `bytes`, not a copy. Undefined when the bytes are not an entry. */
+export function decodeEntry(bytes: Buffer): Entry | undefined {
+  if (bytes.length < HEADER.bytes || bytes[0] !== HEADER.layout) return undefined;
+  const format = FORMATS[bytes[HEADER.offsets.format] ?? FORMATS.length];
+  const flags = bytes[HEADER.offsets.flags] ?? 0;
+  const headerBytes = bytes.readUInt32BE(HEADER.offsets.length);
+  if (format === undefined || headerBytes < HEADER.bytes || headerBytes > bytes.length) return undefined;
+  return {
+    version: bytes.readDoubleBE(HEADER.offsets.version),
+    revision: bytes.readDoubleBE(HEADER.offsets.revision),
+    createdAtMs: bytes.readDoubleBE(HEADER.offsets.createdAt),
+    updatedAtMs: bytes.readDoubleBE(HEADER.offsets.updatedAt),
+    expiresAtMs: bytes.readDoubleBE(HEADER.offsets.expiresAt),
+    format,
+    ascii: (flags & FLAG_ASCII) !== 0,
+    defaultTtl: (flags & FLAG_DEFAULT_TTL) !== 0,
+    payload: bytes.subarray(headerBytes),
+  };
+}
+
+/** A JSON text as a value. The payload is a buffer of its own, so that an entry holds on to nothing else. */
+export function jsonValue(text: string): Value {
+  const bytes = Buffer.byteLength(text);
+  const payload = Buffer.allocUnsafeSlow(bytes);
+  const ascii = bytes === text.length;
+  if (ascii) payload.write(text, 'latin1');
+  else payload.write(text, 'utf8');
+  return { format: 'json', payload, ascii };
+}
+
+/** The text of a JSON value. */
+export function jsonText({ payload, ascii }: Value): string {
+  return payload.toString(ascii ? 'latin1' : 'utf8');
+}
+
+/** Whether an entry has expired at `nowMs`. */
+export function isExpired(expiresAtMs: number, nowMs: number): boolean {
+  return expiresAtMs !== 0 && expiresAtMs <= nowMs;
+}

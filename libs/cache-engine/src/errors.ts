@@ -1,0 +1,42 @@
+import type { LayerName } from '@cache-system/contracts';
+
+/** A layer did not answer within its deadline. What was asked of it may still happen. */
+export class LayerTimeout extends Error {
+  constructor(
+    readonly layer: LayerName,
+    readonly deadlineMs: number,
+    options?: ErrorOptions,
+  ) {
+    super(`${layer} did not answer within ${deadlineMs} ms`, options);
+  }
+}
+
+/** A layer cannot be reached, or has failed so often that it is not asked for a while. */
+export class LayerUnavailable extends Error {
+  constructor(
+    readonly layer: LayerName,
+    options?: ErrorOptions,
+  ) {
+    super(`${layer} is unreachable`, options);
+  }
+}
+
+/** A layer has no room for an entry. */
+export class StorageFull extends Error {}
+
+/** The entry is not there. */
+export class KeyNotFound extends Error {
+  constructor(readonly searchedLayers: readonly LayerName[]) {
+    super('no such key');
+  }
+}
+
+/** A condition that came with the call does not hold. */
+export class ConditionFailed extends Error {}
+
+/** The entry kept changing while it was being changed. */
+export class TooMuchContention extends Error {
+  constructor(readonly attempts: number) {
+    super(`gave up after ${attempts} attempts: the entry changed each time`);
+  }
+}

@@ -1,0 +1,45 @@
+/** One call on a key that is under way; shared by all calls on that key that overlap. */
+export interface Ticket {
+  readonly key: string;
+  calls: number;
+  /** The latest thing known to have happened to the key while the calls were under way. */
+  latestRevision: number;
+}
+
+/**
+ * Fences what a load puts into L1: an entry that was read before a write or a removal, but arrives after it, must not
+ * come back. Calls on a key that overlap share a ticket, on which each writer leaves the revision it has reached. Where
+ * no call overlaps there is nothing to fence, so the tickets need no memory beyond the calls under way.
+ */
+export class InFlight {
+  private readonly tickets = new Map<string, Ticket>();
+
+  enter(key: string): Ticket {
+    let ticket = this.tickets.get(key);
+    if (!ticket) this.tickets.set(key, (ticket = { key, calls: 0, latestRevision: 0 }));
+    ticket.calls++;
+    return ticket;
+  }
+
+  leave(ticket: Ticket): void {
+    if (--ticket.calls === 0) this.tickets.delete(ticket.key);
+  }
+
+  /** Whether an entry of this revision may still be put into L1. */
+  allows(ticket: Ticket, revision: number): boolean {
+    return revision >= ticket.latestRevision;
+  }
+
+  /** Notes what a writer has reached, and says whether nothing later is known. */
+  settle(ticket: Ticket, revision: number): boolean {
+    if (revision < ticket.latestRevision) return false;
+    ticket.latestRevision = revision;
+    return true;
+  }
+
+  /** Nobody knows what a failed write did: nothing that is under way now may be put into L1. */
+  distrust(key: string): void {
+    const ticket = this.tickets.get(key);
+    if (ticket) ticket.latestRevision = Infinity;
+  }
+}

@@ -1,0 +1,15 @@
+export { BatchedLayer } from './batched-layer.js';
+export { Cache, type CacheSettings, type Found, type ReadCounts, type WriteOptions, type Written } from './cache.js';
+export { type Entry, jsonText, jsonValue, type Stamp, type Value } from './entry.js';
+export * from './errors.js';
+export { GuardedLayer } from './guarded-layer.js';
+export type { Layer } from './layer.js';
+export { LmdbLayer } from './layers/lmdb.js';
+export { MemoryLayer, type Slot } from './layers/memory.js';
+export { RedisLayer } from './layers/redis.js';
+export type { Condition } from './mutation.js';
+export { addNumbers, isNumber } from './json/arithmetic.js';
+export * from './json/errors.js';
+export { applyJsonPatch, parseJsonPatch } from './json/json-patch.js';
+export { deepMerge, mergePatch, shallowMerge } from './json/merge.js';
+export { MAX_DEPTH, memberTexts, nestingDepth } from './json/scan.js';

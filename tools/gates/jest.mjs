@@ -1,0 +1,68 @@
+import { readFileSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { CommandFailed, runWithProgress } from '../setup/progress.mjs';
+import { ROOT } from '../setup/repository.mjs';
+
+const TIMEOUT_MS = 30 * 60_000;
+
+/**
+ * @typedef {object} JestResults
+ * @property {number} numPassedTests
+ * @property {number} numFailedTests
+ * @property {number} numPendingTests
+ * @property {number} numRuntimeErrorTestSuites files that failed before a test ran
+ */
+
+/**
+ * @param {string} title
+ * @param {string} project
+ * @param {string[]} args
+ * @param {Record<string, string>} env
+ * @returns {Promise<import('./steps.mjs').Outcome>} a run without a single test counts as failed
+ */
+export async function runJest(title, project, args, env) {
+  const file = path.join(os.tmpdir(), `${title}.json`);
+  let output = '';
+  try {
+    await runWithProgress(title, 'node_modules/.bin/jest', ['--ci', '--selectProjects', project, '--json', '--outputFile', file, ...args], {
+      cwd: ROOT,
+      env: { ...process.env, ...env, NODE_ENV: 'test' },
+      tailLines: 300,
+      timeoutMs: TIMEOUT_MS,
+      result: () => describe(readResults(file)),
+    });
+  } catch (error) {
+    if (!(error instanceof CommandFailed)) throw error;
+    output = error.output;
+    console.log(`${output}\n`);
+  }
+  const results = readResults(file);
+  rmSync(file, { force: true });
+  if (!results) return { passed: 0, failed: 1 };
+
+  const failed = results.numFailedTests + results.numRuntimeErrorTestSuites;
+  // All tests passed and yet jest was not content: something outside of them went wrong.
+  return { passed: results.numPassedTests, failed: output && failed === 0 ? 1 : failed };
+}
+
+/** @param {string} file @returns {JestResults | null} */
+function readResults(file) {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch {
+    return null;
+  }
+}
+
+/** @param {JestResults | null} results */
+function describe(results) {
+  if (!results) return 'no tests ran';
+  const { numPassedTests, numFailedTests, numPendingTests, numRuntimeErrorTestSuites } = results;
+  return [
+    `${numPassedTests} passed`,
+    ...(numFailedTests ? [`${numFailedTests} failed`] : []),
+    ...(numRuntimeErrorTestSuites ? [`${numRuntimeErrorTestSuites} files did not run`] : []),
+    ...(numPendingTests ? [`${numPendingTests} skipped`] : []),
+  ].join(', ');
+}

@@ -1,0 +1,107 @@
+import { prepare } from '../setup/prepare.mjs';
+import { CommandFailed, runWithProgress } from '../setup/progress.mjs';
+import { NX_ENV, ROOT } from '../setup/repository.mjs';
+import { runJest } from './jest.mjs';
+
+/**
+ * @typedef {{ passed: number, failed: number }} Outcome
+ *
+ * @typedef {object} Context
+ * @property {string[]} jestArgs paths and options that the caller wants to reach jest
+ * @property {() => Promise<Record<string, string>>} startServers starts real servers once; where tests find them, as environment
+ *
+ * @typedef {object} Step
+ * @property {string} name
+ * @property {boolean} fast
+ * @property {import('../setup/system-packages.mjs').SystemPackage[]} needs
+ * @property {boolean} [needsBuild]
+ * @property {(context: Context) => Promise<Outcome>} run
+ */
+
+const TIMEOUT_MS = 20 * 60_000;
+const SERVERS = /** @type {const} */ (['redis', 'postgres']);
+const ROOT_SCRIPTS = ['tools', 'bench', '.dependency-cruiser.cjs', 'jest.config.cjs', 'eslint.config.js'];
+
+/** @type {Step[]} */
+export const STEPS = [
+  gate('format', [['prettier', '--check', '--log-level=warn', '.']]),
+  gate('lint', [
+    ['nx', 'run-many', '-t', 'lint'],
+    ['eslint', '--max-warnings=0', '--no-error-on-unmatched-pattern', '--ignore-pattern=tools/fixtures', ...ROOT_SCRIPTS],
+  ]),
+  gate('types', [
+    ['nx', 'run-many', '-t', 'typecheck'],
+    ['tsc', '-p', 'tsconfig.tools.json'],
+  ]),
+  gate('boundaries', [['node', 'tools/gates/boundaries.mjs']]),
+  gate('unused', [['knip']]),
+  gate('lock-file', [['node', 'tools/complete-lock.mjs', '--check']]),
+  {
+    name: 'build',
+    fast: true,
+    needs: [],
+    async run() {
+      return count((await prepare({ build: true })) === 0);
+    },
+  },
+  { ...gate('openapi', [['node', 'apps/api/dist/entry/openapi.js', '--check']]), needsBuild: true },
+  tests('unit', { fast: true }),
+  tests('engine', { needs: ['redis'] }),
+  tests('api', { name: 'api-embedded', needsBuild: true }),
+  tests('api', { name: 'api-real', needs: [...SERVERS], needsBuild: true }),
+  tests('browser', { needs: ['chromium'], needsBuild: true }),
+];
+
+/** @param {string} name @param {string[][]} commands @returns {Step} which passes when each of them does */
+function gate(name, commands) {
+  return {
+    name,
+    fast: true,
+    needs: [],
+    async run() {
+      let passed = true;
+      for (const [command = '', ...args] of commands) {
+        const file = command === 'node' ? process.execPath : `node_modules/.bin/${command}`;
+        const title = commands.length > 1 ? `${name} (${command})` : name;
+        passed = (await succeeds(title, file, args)) && passed;
+      }
+      return count(passed);
+    },
+  };
+}
+
+/**
+ * @param {string} project of jest.config.cjs
+ * @param {{ name?: string, fast?: boolean, needs?: Step['needs'], needsBuild?: boolean }} options
+ * @returns {Step}
+ */
+function tests(project, { name = project, fast = false, needs = [], needsBuild = false }) {
+  const real = needs.includes('postgres');
+  return {
+    name,
+    fast,
+    needs,
+    needsBuild,
+    async run({ jestArgs, startServers }) {
+      const servers = needs.includes('redis') ? await startServers() : {};
+      return runJest(name, project, jestArgs, { TEST_STORES: real ? 'real' : 'embedded', ...servers });
+    },
+  };
+}
+
+/** @param {string} title @param {string} file @param {string[]} args */
+async function succeeds(title, file, args) {
+  try {
+    await runWithProgress(title, file, args, { cwd: ROOT, env: { ...process.env, ...NX_ENV }, tailLines: 200, timeoutMs: TIMEOUT_MS });
+    return true;
+  } catch (error) {
+    if (!(error instanceof CommandFailed)) throw error;
+    console.log(`${error.output}\n`);
+    return false;
+  }
+}
+
+/** @param {boolean} passed @returns {Outcome} */
+function count(passed) {
+  return { passed: passed ? 1 : 0, failed: passed ? 0 : 1 };
+}

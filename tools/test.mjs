@@ -1,0 +1,6 @@
+// `npm test`: every check there is, on this machine as it is. `npm run check` (`--fast`) leaves out what needs servers.
+import './setup/node-version.mjs';
+
+import('./gates/run.mjs').then(function (module) {
+  return module.run(process.argv.slice(2));
+});
