@@ -47,7 +47,9 @@ const layerRules = projects.map(({ path, layer, mayImport }) => ({
   from: { path: `^${path}/` },
   to: {
     path: '^(apps|libs)/',
-    pathNot: projects.filter((other) => other.path === path || mayImport.includes(other.layer)).map((other) => `^${other.path}/`),
+    pathNot: projects
+      .filter((other) => other.path === path || mayImport.includes(other.layer))
+      .map((other) => `^${other.path}/`),
   },
 }));
 
@@ -68,7 +70,10 @@ module.exports = {
       name: 'api-known-folder',
       comment: 'A new folder of the API needs its place in API_FOLDER_MAY_IMPORT',
       severity: 'error',
-      from: { path: '^apps/api/src/', pathNot: `^apps/api/src/((entry|${Object.keys(API_FOLDER_MAY_IMPORT).join('|')})/|app\\.module\\.ts$)` },
+      from: {
+        path: '^apps/api/src/',
+        pathNot: `^apps/api/src/((entry|${Object.keys(API_FOLDER_MAY_IMPORT).join('|')})/|app\\.module\\.ts$)`,
+      },
       to: {},
     },
     {

@@ -27,7 +27,13 @@ for (const [path, { optionalDependencies = {}, dev }] of Object.entries(lock.pac
     if (isLocked(name, path)) continue;
     const os = OS.exec(name)?.[0];
     const cpu = CPU.exec(name)?.[0];
-    missing[`node_modules/${name}`] = { version, ...(cpu && { cpu: [cpu] }), ...(dev && { dev }), optional: true, ...(os && { os: [os] }) };
+    missing[`node_modules/${name}`] = {
+      version,
+      ...(cpu && { cpu: [cpu] }),
+      ...(dev && { dev }),
+      optional: true,
+      ...(os && { os: [os] }),
+    };
   }
 }
 
@@ -35,7 +41,9 @@ const paths = Object.keys(missing);
 if (paths.length === 0) {
   console.log('package-lock.json is complete');
 } else if (process.argv.includes('--check')) {
-  console.error(`package-lock.json lacks ${paths.length} optional packages; run: node tools/complete-lock.mjs\n${paths.join('\n')}`);
+  console.error(
+    `package-lock.json lacks ${paths.length} optional packages; run: node tools/complete-lock.mjs\n${paths.join('\n')}`,
+  );
   process.exitCode = 1;
 } else {
   const packages = Object.entries({ ...lock.packages, ...missing }).sort(([a], [b]) => a.localeCompare(b, 'en'));

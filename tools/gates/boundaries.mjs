@@ -15,14 +15,18 @@ const FIXTURE = `${ROOT}tools/fixtures/boundaries`;
 function cruise(folder) {
   const sources = ['apps', 'libs', 'tools', 'bench'].filter((name) => existsSync(`${folder}/${name}`));
   const args = ['--config', `${ROOT}.dependency-cruiser.cjs`, '--output-type', 'json', ...sources];
-  return JSON.parse(execFileSync(`${ROOT}node_modules/.bin/depcruise`, args, { cwd: folder, encoding: 'utf8', maxBuffer: 2 ** 28 }));
+  return JSON.parse(
+    execFileSync(`${ROOT}node_modules/.bin/depcruise`, args, { cwd: folder, encoding: 'utf8', maxBuffer: 2 ** 28 }),
+  );
 }
 
 const repository = cruise(ROOT);
 const problems = repository.summary.violations.map(({ rule, from, to }) => `${rule.name}: ${from} → ${to}`);
 
 // An import that was not followed breaks no rule, so the rules between projects would hold for nothing.
-const followed = repository.modules.flatMap((module) => module.dependencies).filter(({ resolved }) => /^libs\/[^/]+\/src\/index\.ts$/.test(resolved));
+const followed = repository.modules
+  .flatMap((module) => module.dependencies)
+  .filter(({ resolved }) => /^libs\/[^/]+\/src\/index\.ts$/.test(resolved));
 if (!followed.some(({ module }) => module.startsWith('@cache-system/'))) {
   problems.push('imports of @cache-system/* do not lead to the sources of those projects');
 }

@@ -25,13 +25,18 @@ export async function runJest(title, project, args, env) {
   const file = path.join(os.tmpdir(), `${title}.json`);
   let output = '';
   try {
-    await runWithProgress(title, 'node_modules/.bin/jest', ['--ci', '--selectProjects', project, '--json', '--outputFile', file, ...args], {
-      cwd: ROOT,
-      env: { ...process.env, ...env, NODE_ENV: 'test' },
-      tailLines: 300,
-      timeoutMs: TIMEOUT_MS,
-      result: () => describe(readResults(file)),
-    });
+    await runWithProgress(
+      title,
+      'node_modules/.bin/jest',
+      ['--ci', '--selectProjects', project, '--json', '--outputFile', file, ...args],
+      {
+        cwd: ROOT,
+        env: { ...process.env, ...env, NODE_ENV: 'test' },
+        tailLines: 300,
+        timeoutMs: TIMEOUT_MS,
+        result: () => describe(readResults(file)),
+      },
+    );
   } catch (error) {
     if (!(error instanceof CommandFailed)) throw error;
     output = error.output;

@@ -29,7 +29,10 @@ export async function run(args) {
   await setUp(steps);
   for (const step of steps) {
     if (interruption) break;
-    const outcome = step.needsBuild && broken.has('build') ? notRun(step.name) : await step.run({ jestArgs, startServers: servers.start });
+    const outcome =
+      step.needsBuild && broken.has('build')
+        ? notRun(step.name)
+        : await step.run({ jestArgs, startServers: servers.start });
     if (outcome.failed > 0) broken.add(step.name);
     total.passed += outcome.passed;
     total.failed += outcome.failed;
@@ -79,7 +82,9 @@ function ownTemporaryFolder() {
 /** @param {import('./steps.mjs').Step[]} steps */
 async function setUp(steps) {
   try {
-    const code = await prepare({ build: steps.some((step) => step.needsBuild) && !steps.some((step) => step.name === 'build') });
+    const code = await prepare({
+      build: steps.some((step) => step.needsBuild) && !steps.some((step) => step.name === 'build'),
+    });
     if (code !== 0) process.exit(code);
     const lacking = await installSystemPackages([...new Set(steps.flatMap((step) => step.needs))]);
     if (!lacking) return;

@@ -27,7 +27,13 @@ export const STEPS = [
   gate('format', [['prettier', '--check', '--log-level=warn', '.']]),
   gate('lint', [
     ['nx', 'run-many', '-t', 'lint'],
-    ['eslint', '--max-warnings=0', '--no-error-on-unmatched-pattern', '--ignore-pattern=tools/fixtures', ...ROOT_SCRIPTS],
+    [
+      'eslint',
+      '--max-warnings=0',
+      '--no-error-on-unmatched-pattern',
+      '--ignore-pattern=tools/fixtures',
+      ...ROOT_SCRIPTS,
+    ],
   ]),
   gate('types', [
     ['nx', 'run-many', '-t', 'typecheck'],
@@ -44,7 +50,10 @@ export const STEPS = [
       return count((await prepare({ build: true })) === 0);
     },
   },
-  { ...gate('openapi', [['node', 'apps/api/dist/entry/openapi.js', '--check']]), needsBuild: true },
+  {
+    ...gate('openapi', [['node', 'apps/api/dist/entry/openapi.js', '--check', 'apps/api/openapi.json']]),
+    needsBuild: true,
+  },
   tests('unit', { fast: true }),
   tests('engine', { needs: ['redis'] }),
   tests('api', { name: 'api-embedded', needsBuild: true }),
@@ -92,7 +101,12 @@ function tests(project, { name = project, fast = false, needs = [], needsBuild =
 /** @param {string} title @param {string} file @param {string[]} args */
 async function succeeds(title, file, args) {
   try {
-    await runWithProgress(title, file, args, { cwd: ROOT, env: { ...process.env, ...NX_ENV }, tailLines: 200, timeoutMs: TIMEOUT_MS });
+    await runWithProgress(title, file, args, {
+      cwd: ROOT,
+      env: { ...process.env, ...NX_ENV },
+      tailLines: 200,
+      timeoutMs: TIMEOUT_MS,
+    });
     return true;
   } catch (error) {
     if (!(error instanceof CommandFailed)) throw error;

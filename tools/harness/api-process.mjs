@@ -52,7 +52,7 @@ export async function startApi({ env: given = {}, entry = SERVER } = {}) {
   };
 
   try {
-    const [, url = ''] = await server.waitForOutput(/API.*?(http:\/\/[\d.]+:\d+)/, START_TIMEOUT_MS);
+    const [, url = ''] = await server.waitForOutput(/^ *API +(http:\/\/[\d.]+:\d+)/m, START_TIMEOUT_MS);
     await waitUntilReady(url, server);
     return {
       url,
@@ -77,7 +77,8 @@ async function waitUntilReady(url, server) {
   const deadline = Date.now() + START_TIMEOUT_MS;
   let last = '';
   while (Date.now() < deadline) {
-    if (server.process.exitCode !== null) throw new Error(`the server ended with exit code ${server.process.exitCode}:\n${server.output()}`);
+    if (server.process.exitCode !== null)
+      throw new Error(`the server ended with exit code ${server.process.exitCode}:\n${server.output()}`);
     try {
       const response = await fetch(`${url}/health/ready`, { signal: AbortSignal.timeout(5000) });
       last = `${response.status} ${await response.text()}`;

@@ -18,9 +18,13 @@ export const IMAGES = { redis: 'redis:7.4.7-bookworm', postgres: 'postgres:17.7-
 export function runContainer(image, name, port, portInside, options, command) {
   const publish = `127.0.0.1:${port}:${portInside}`;
   // `--init`: the signal that ends the client with us is passed on to a first process that obeys it.
-  const client = spawnTied('docker', ['run', '--rm', '--init', '--name', name, '--publish', publish, ...options, image, ...command], {
-    signalAtDeath: 'INT',
-  });
+  const client = spawnTied(
+    'docker',
+    ['run', '--rm', '--init', '--name', name, '--publish', publish, ...options, image, ...command],
+    {
+      signalAtDeath: 'INT',
+    },
+  );
   const docker = (/** @type {string[]} */ ...args) => {
     execFileSync('docker', [...args, name], { stdio: 'ignore' });
   };

@@ -17,7 +17,10 @@ export function findPostgres() {
   if (inPath) return path.dirname(inPath);
   if (!existsSync(DEBIAN_POSTGRES)) return null;
   const newestFirst = readdirSync(DEBIAN_POSTGRES).sort((a, b) => Number(b) - Number(a));
-  return newestFirst.map((version) => `${DEBIAN_POSTGRES}/${version}/bin`).find((bin) => isExecutable(`${bin}/initdb`)) ?? null;
+  return (
+    newestFirst.map((version) => `${DEBIAN_POSTGRES}/${version}/bin`).find((bin) => isExecutable(`${bin}/initdb`)) ??
+    null
+  );
 }
 
 /** @returns {string | null} a Chromium for playwright-core's `executablePath`; CHROMIUM_PATH names another than the first found */

@@ -10,7 +10,13 @@ const START_TIMEOUT_MS = 120_000;
 /** Postgres refuses to run as root; Debian's package brings this user. */
 const UNPRIVILEGED_USER = 'postgres';
 /** The data is thrown away: nothing has to survive a power cut. */
-const SETTINGS = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off', 'max_connections=200', 'log_min_messages=warning'];
+const SETTINGS = [
+  'fsync=off',
+  'synchronous_commit=off',
+  'full_page_writes=off',
+  'max_connections=200',
+  'log_min_messages=warning',
+];
 const READY = /ready to accept connections/;
 
 /**
@@ -63,7 +69,10 @@ function onThisMachine(binaries, folder, port) {
   const env = { ...process.env, LC_ALL: 'C.UTF-8', PGDATA: path.join(folder, 'data') };
   initialise(binaries, folder, env, as.user);
 
-  const settings = [...SETTINGS, 'listen_addresses=127.0.0.1', 'unix_socket_directories='].flatMap((setting) => ['-c', setting]);
+  const settings = [...SETTINGS, 'listen_addresses=127.0.0.1', 'unix_socket_directories='].flatMap((setting) => [
+    '-c',
+    setting,
+  ]);
   const server = spawnTied(`${binaries}/postgres`, ['-p', String(port), ...settings], {
     env,
     cwd: folder,
@@ -90,7 +99,14 @@ function idOf(kind) {
 /** @param {number} port */
 function inContainer(port) {
   const settings = SETTINGS.flatMap((setting) => ['-c', setting]);
-  const server = runContainer(IMAGES.postgres, `cache-system-postgres-${randomUUID()}`, port, 5432, ['--env', 'POSTGRES_PASSWORD=postgres'], ['postgres', ...settings]);
+  const server = runContainer(
+    IMAGES.postgres,
+    `cache-system-postgres-${randomUUID()}`,
+    port,
+    5432,
+    ['--env', 'POSTGRES_PASSWORD=postgres'],
+    ['postgres', ...settings],
+  );
   // The image first runs a server of its own for its set-up, which says the same.
   return { ...server, ready: /init process complete[^]*ready to accept connections/ };
 }

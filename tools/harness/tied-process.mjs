@@ -59,7 +59,8 @@ export function spawnTied(command, args, { env = process.env, cwd = os.tmpdir(),
     ended,
     waitForOutput(pattern, timeoutMs) {
       return new Promise((resolve, reject) => {
-        const fail = (/** @type {string} */ reason) => settle(() => reject(new Error(`${command} ${reason}:\n${output}`)));
+        const fail = (/** @type {string} */ reason) =>
+          settle(() => reject(new Error(`${command} ${reason}:\n${output}`)));
         const timer = setTimeout(() => fail(`printed nothing like ${pattern} within ${timeoutMs} ms`), timeoutMs);
         const check = () => {
           const match = pattern.exec(output);

@@ -54,5 +54,7 @@ function isSame(locked, installed) {
   if (!locked) return false;
   // Builds for other platforms are listed but not installed.
   if (!installed) return locked.optional === true;
-  return locked.version === installed.version && locked.integrity === installed.integrity && locked.link === installed.link;
+  return (
+    locked.version === installed.version && locked.integrity === installed.integrity && locked.link === installed.link
+  );
 }

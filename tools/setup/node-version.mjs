@@ -1,7 +1,10 @@
 // Written for every Node that knows modules, so that an old one can say what it lacks.
 import { readFileSync } from 'fs';
 
-var needed = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).engines.node.replace('>=', '');
+var needed = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).engines.node.replace(
+  '>=',
+  '',
+);
 // Any number of parts: 20.9 is older than 20.19.
 var isOlder = process.versions.node.localeCompare(needed, 'en', { numeric: true }) < 0;
 

@@ -41,7 +41,12 @@ async function aptInstall(names) {
   const removePolicy = forbidServices();
   try {
     await runWithProgress('Reading the package lists', 'apt-get', [...apt, 'update'], options);
-    await runWithProgress(`Installing ${names.join(', ')}`, 'apt-get', [...apt, 'install', '--no-install-recommends', ...names], options);
+    await runWithProgress(
+      `Installing ${names.join(', ')}`,
+      'apt-get',
+      [...apt, 'install', '--no-install-recommends', ...names],
+      options,
+    );
   } finally {
     removePolicy();
   }
@@ -66,7 +71,11 @@ function explain(missing) {
     `The tests need what is not installed here: ${names}. Any one of these helps:`,
     `  sudo apt-get install ${names}`,
     '  run this command as root, and it installs them',
-    ...(missing.some((one) => one.apt === 'chromium') ? ['  CHROMIUM_PATH=<a Chrome or Chromium of yours>, for chromium'] : []),
-    ...(missing.some((one) => one.apt !== 'chromium') ? ['  a running Docker engine, for redis-server and postgresql'] : []),
+    ...(missing.some((one) => one.apt === 'chromium')
+      ? ['  CHROMIUM_PATH=<a Chrome or Chromium of yours>, for chromium']
+      : []),
+    ...(missing.some((one) => one.apt !== 'chromium')
+      ? ['  a running Docker engine, for redis-server and postgresql']
+      : []),
   ].join('\n');
 }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Config, LayerName, Strategy } from '@cache-system/contracts';
 import type { BatchedLayer } from './batched-layer.js';
 import type { Content, Entry, Stamp, Value } from './entry.js';
@@ -7,7 +8,9 @@ import { KeyQueue } from './key-queue.js';
 import type { MemoryLayer, Slot } from './layers/memory.js';
 import { type Condition, holds, KEEP_EXPIRY, type Mutation, type Outcome } from './mutation.js';
 
-const MAX_ATTEMPTS = 32;
+/** For so long a change is tried again that keeps being overtaken by other nodes. */
+const CONTENTION_LIMIT_MS = 2000;
+const MAX_BACKOFF_MS = 16;
 
 /** The part of the configuration that the cache runs on. Replaced as a whole while running. */
 export interface CacheSettings {
@@ -114,7 +117,8 @@ export class Cache {
     return this.revisions.run(key, async () => {
       // The copy in L1 is almost always the newest and saves a round trip; where it is not, L2 refuses the result.
       let current = this.l1.peek(key, Date.now())?.entry ?? (await this.l2.get(key));
-      for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const giveUpAt = performance.now() + CONTENTION_LIMIT_MS;
+      for (let attempt = 0; attempt === 0 || performance.now() < giveUpAt; attempt++) {
         if (!holds(options.condition, current)) {
           const fresh = attempt === 0 ? await this.l2.get(key) : current;
           if (!holds(options.condition, fresh)) throw new ConditionFailed();
@@ -128,10 +132,12 @@ export class Cache {
           return await this.store(key, value, ttlMs, { ...options, condition }, keepsExpiry && current?.defaultTtl);
         } catch (error) {
           if (!(error instanceof ConditionFailed)) throw error;
+          // The winner is a step ahead from now on: only chance lets others in.
+          await delay(Math.random() * Math.min(2 ** attempt, MAX_BACKOFF_MS));
           current = await this.l2.get(key);
         }
       }
-      throw new TooMuchContention(MAX_ATTEMPTS);
+      throw new TooMuchContention(CONTENTION_LIMIT_MS);
     });
   }
 

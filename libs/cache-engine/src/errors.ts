@@ -36,7 +36,7 @@ export class ConditionFailed extends Error {}
 
 /** The entry kept changing while it was being changed. */
 export class TooMuchContention extends Error {
-  constructor(readonly attempts: number) {
-    super(`gave up after ${attempts} attempts: the entry changed each time`);
+  constructor(readonly limitMs: number) {
+    super(`gave up after ${limitMs} ms: the entry changed at each attempt`);
   }
 }

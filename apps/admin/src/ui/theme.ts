@@ -75,14 +75,21 @@ export const cssVariables: CSSVariablesResolver = ({ colors }) => ({
     '--mantine-color-teal-light-color': '#06704f',
     '--mantine-color-red-light-color': '#b42222',
   },
-  dark: Object.fromEntries([
-    ['--mantine-color-error', 'var(--mantine-color-red-4)'],
-    ...Object.entries(colors)
-      .filter(([name]) => name !== 'dark')
-      .flatMap(([name, shades]) => [
-        [`--mantine-color-${name}-light`, `color-mix(in srgb, ${shades[5]} 16%, transparent)`],
-        [`--mantine-color-${name}-light-hover`, `color-mix(in srgb, ${shades[5]} 24%, transparent)`],
-        [`--mantine-color-${name}-light-color`, shades[3]],
-      ]),
-  ]),
+  dark: {
+    '--mantine-color-error': 'var(--mantine-color-red-4)',
+    ...Object.fromEntries(
+      Object.keys(colors)
+        .filter((name) => name !== 'dark')
+        .flatMap(tints),
+    ),
+  },
 });
+
+function tints(name: string): [property: string, value: string][] {
+  const color = `--mantine-color-${name}`;
+  return [
+    [`${color}-light`, `color-mix(in srgb, var(${color}-5) 16%, transparent)`],
+    [`${color}-light-hover`, `color-mix(in srgb, var(${color}-5) 24%, transparent)`],
+    [`${color}-light-color`, `var(${color}-3)`],
+  ];
+}

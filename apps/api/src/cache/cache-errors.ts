@@ -29,7 +29,7 @@ export function cacheError(error: unknown, key: string): unknown {
   if (error instanceof StorageFull) return new ApiError('STORAGE_FULL', { key }, { cause });
   if (error instanceof ConditionFailed) return new ApiError('PRECONDITION_FAILED', { key }, { cause });
   if (error instanceof TooMuchContention) {
-    return new ApiError('CACHE_KEY_CONFLICT', { key, attempts: error.attempts }, { cause, headers: RETRY_SOON });
+    return new ApiError('CACHE_KEY_CONFLICT', { key, reason: error.message }, { cause, headers: RETRY_SOON });
   }
   if (error instanceof MergeNotPossible) {
     return new ApiError('MERGE_NOT_POSSIBLE', { key, reason: error.reason, ...error.operation }, { cause });

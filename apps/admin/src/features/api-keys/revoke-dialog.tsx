@@ -2,6 +2,7 @@ import type { ApiKey } from '@cache-system/contracts';
 import { Button, Code, Group, Modal, Stack, Text } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
 import { focusHeading } from '../../ui/page-header';
+import { ApiError } from '../session/http';
 import { Problem } from '../session/problem';
 import { useRevokeApiKey } from './api-keys-query';
 
@@ -33,7 +34,7 @@ export function RevokeDialog({ apiKey, opened, onClose }: RevokeDialogProps) {
         <Text size="sm">
           Whatever uses the key <Code>{apiKey.key_hint}…</Code> stops working within a second. This cannot be undone.
         </Text>
-        {revoke.isError && <Problem error={revoke.error} />}
+        {revoke.isError && <RevokeProblem error={revoke.error} />}
         <Group justify="flex-end" gap="sm">
           <Button variant="default" onClick={onClose} data-autofocus>
             Cancel
@@ -45,4 +46,9 @@ export function RevokeDialog({ apiKey, opened, onClose }: RevokeDialogProps) {
       </Stack>
     </Modal>
   );
+}
+
+function RevokeProblem({ error }: { error: Error }) {
+  const gone = error instanceof ApiError && error.status === 404;
+  return <Problem error={error} {...(gone && { text: 'Somebody has revoked this key already.' })} />;
 }

@@ -1,0 +1,233 @@
+import { BatchedLayer } from '../src/batched-layer.js';
+import { Cache, type CacheSettings } from '../src/cache.js';
+import { jsonText, jsonValue } from '../src/entry.js';
+import { ConditionFailed, KeyNotFound, LayerUnavailable } from '../src/errors.js';
+import { addNumbers } from '../src/json/arithmetic.js';
+import { deepMerge } from '../src/json/merge.js';
+import type { Layer } from '../src/layer.js';
+import { MemoryLayer } from '../src/layers/memory.js';
+import { eventually } from './conditions.js';
+import { LAYERS, type OpenLayer } from './layers.js';
+
+const MIB = 1024 * 1024;
+const SETTINGS: CacheSettings = {
+  layers: {
+    l1: { type: 'memory', size_mb: 64, eviction_policy: 'lru', ttl_default: 300 },
+    l2: { type: 'auto', ttl_default: 3600, deadline_ms: 500 },
+  },
+  defaultStrategy: 'write-through',
+};
+
+/** A node: an L1 of its own over a layer that others may share. */
+function node(shared: Layer, settings = SETTINGS) {
+  const l1 = new MemoryLayer(64 * MIB);
+  return { l1, cache: new Cache(l1, new BatchedLayer(shared), settings) };
+}
+
+const text = async (cache: Cache, key: string) => jsonText((await cache.read(key)).entry);
+const put = (cache: Cache, key: string, value: string) => cache.put(key, jsonValue(value), {});
+
+/** A layer whose answers to reads can be held back, to bring about an order of events that is otherwise a matter of luck. */
+class HeldBackLayer extends MemoryLayer {
+  private release: () => void = () => undefined;
+  private gate: Promise<void> = Promise.resolve();
+  fails = false;
+
+  holdBackReads(): () => void {
+    this.gate = new Promise((resolve) => (this.release = resolve));
+    return this.release;
+  }
+
+  override async getMany(keys: readonly string[]) {
+    const answer = await super.getMany(keys);
+    await this.gate;
+    return answer;
+  }
+
+  override async applyMany(mutations: Parameters<Layer['applyMany']>[0]) {
+    const outcomes = await super.applyMany(mutations);
+    if (this.fails) throw new LayerUnavailable('L2');
+    return outcomes;
+  }
+}
+
+describe('what a load puts into L1', () => {
+  let shared: HeldBackLayer;
+  let cache: Cache;
+  let l1: MemoryLayer;
+
+  beforeEach(async () => {
+    shared = new HeldBackLayer(64 * MIB);
+    ({ cache, l1 } = node(shared));
+    await put(node(shared).cache, 'k', '"old"');
+  });
+
+  /** Starts a load and waits until its answer has left the shared layer. */
+  async function loadHeldBack() {
+    const release = shared.holdBackReads();
+    const loading = cache.load('k');
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+    return { loading, release };
+  }
+
+  test('is the entry, if nothing came between', async () => {
+    await cache.load('k');
+    expect(l1.peek('k', Date.now())).toBeDefined();
+  });
+
+  test('is not an entry that was overwritten meanwhile', async () => {
+    const { loading, release } = await loadHeldBack();
+    await put(cache, 'k', '"new"');
+    release();
+    expect(jsonText((await loading).entry)).toBe('"old"');
+    expect(await text(cache, 'k')).toBe('"new"');
+  });
+
+  test('is not an entry that was removed meanwhile', async () => {
+    const { loading, release } = await loadHeldBack();
+    await cache.remove('k');
+    release();
+    await loading;
+    expect(l1.peek('k', Date.now())).toBeUndefined();
+    await expect(cache.read('k')).rejects.toBeInstanceOf(KeyNotFound);
+  });
+
+  test('is not an entry that a write of unknown outcome may have replaced', async () => {
+    const { loading, release } = await loadHeldBack();
+    shared.fails = true;
+    await expect(put(cache, 'k', '"new"')).rejects.toBeInstanceOf(LayerUnavailable);
+    release();
+    await loading;
+    expect(l1.peek('k', Date.now())).toBeUndefined();
+    // The write did happen: the next read finds it in the shared layer.
+    expect(await text(cache, 'k')).toBe('"new"');
+  });
+});
+
+describe('a write', () => {
+  test('that fails leaves nothing in L1 that it may have replaced', async () => {
+    const shared = new HeldBackLayer(64 * MIB);
+    const { cache, l1 } = node(shared);
+    await put(cache, 'k', '"old"');
+    shared.fails = true;
+    await expect(put(cache, 'k', '"new"')).rejects.toBeInstanceOf(LayerUnavailable);
+    expect(l1.peek('k', Date.now())).toBeUndefined();
+  });
+
+  test('around L1 drops what L1 had and names the layers that hold the entry', async () => {
+    const { cache, l1 } = node(new MemoryLayer(64 * MIB));
+    expect((await put(cache, 'k', '1')).layers).toEqual(['L1', 'L2']);
+    const around = await cache.put('k', jsonValue('2'), { strategy: 'write-around' });
+    expect(around.layers).toEqual(['L2']);
+    expect(l1.peek('k', Date.now())).toBeUndefined();
+    expect((await cache.read('k')).layer).toBe('L2');
+  });
+
+  test('of an entry larger than L1 is kept below it', async () => {
+    const l1 = new MemoryLayer(10_000);
+    const cache = new Cache(l1, new BatchedLayer(new MemoryLayer(64 * MIB)), SETTINGS);
+    expect((await put(cache, 'k', `"${'x'.repeat(50_000)}"`)).layers).toEqual(['L2']);
+    expect((await cache.read('k')).layer).toBe('L2');
+  });
+});
+
+describe('expiry by default', () => {
+  test('is shorter in L1 than below, and a given ttl counts everywhere', async () => {
+    const { cache, l1 } = node(new MemoryLayer(64 * MIB));
+    await put(cache, 'default', '1');
+    await cache.put('given', jsonValue('1'), { ttlSeconds: 1000 });
+    await cache.put('never', jsonValue('1'), { ttlSeconds: 0 });
+    const seconds = (key: string) => Math.round((l1.peek(key, Date.now())!.heldUntilMs - Date.now()) / 1000);
+    expect(seconds('default')).toBe(300);
+    expect(seconds('given')).toBe(1000);
+    expect(l1.peek('never', Date.now())?.heldUntilMs).toBe(0);
+    const { entry } = await cache.load('default');
+    expect(Math.round((entry.expiresAtMs - Date.now()) / 1000)).toBe(3600);
+  });
+
+  test('follows a configuration that changes while running', async () => {
+    const { cache, l1 } = node(new MemoryLayer(64 * MIB));
+    cache.configure({
+      layers: { l1: { ...SETTINGS.layers.l1, ttl_default: 10 }, l2: { ...SETTINGS.layers.l2, ttl_default: 20 } },
+      defaultStrategy: 'write-around',
+    });
+    expect((await put(cache, 'k', '1')).layers).toEqual(['L2']);
+    const { entry } = await cache.load('k');
+    expect(Math.round((entry.expiresAtMs - Date.now()) / 1000)).toBe(20);
+    expect(Math.round((l1.peek('k', Date.now())!.heldUntilMs - Date.now()) / 1000)).toBe(10);
+  });
+});
+
+describe('copies in L1', () => {
+  test('are no views of something larger', async () => {
+    const { cache, l1 } = node(new MemoryLayer(64 * MIB));
+    await put(cache, 'k', '"small"');
+    const payload = l1.peek('k', Date.now())!.entry.payload;
+    expect(payload.buffer.byteLength).toBe(payload.length);
+  });
+});
+
+describe.each(Object.keys(LAYERS))('two nodes over %s', (name) => {
+  let open: OpenLayer;
+  let nodes: [Cache, Cache];
+
+  beforeAll(async () => {
+    open = await LAYERS[name]!();
+    nodes = [node(open.layer).cache, node(open.layer).cache];
+  });
+  afterAll(() => open.close());
+
+  test('lose none of 64 concurrent increments', async () => {
+    await Promise.all(
+      Array.from({ length: 64 }, (_, index) =>
+        nodes[index % 2]!.revise(
+          'counter',
+          (current) => jsonValue(addNumbers(current ? jsonText(current) : '0', '1')),
+          {},
+        ),
+      ),
+    );
+    expect(jsonText((await nodes[0].load('counter')).entry)).toBe('64');
+  });
+
+  test('lose none of 64 concurrent patches of different fields', async () => {
+    await put(nodes[0], 'doc', '{}');
+    await Promise.all(
+      Array.from({ length: 64 }, (_, index) =>
+        nodes[index % 2]!.revise('doc', (current) => jsonValue(deepMerge(jsonText(current!), `{"f${index}":${index}}`)), {}),
+      ),
+    );
+    const stored = JSON.parse(jsonText((await nodes[1].load('doc')).entry)) as Record<string, number>;
+    expect(Object.keys(stored)).toHaveLength(64);
+  });
+
+  test('refuse a change under a condition that holds only for a copy in L1', async () => {
+    const { entry } = await put(nodes[0], 'cond', '1');
+    await put(nodes[1], 'cond', '2');
+    const stale = nodes[0].revise('cond', () => jsonValue('3'), { condition: { versionIn: [entry.version] } });
+    await expect(stale).rejects.toBeInstanceOf(ConditionFailed);
+  });
+
+  test('keep the expiry of what they change, unless a ttl is given', async () => {
+    const before = await nodes[0].put('expiring', jsonValue('1'), { ttlSeconds: 100 });
+    const kept = await nodes[0].revise('expiring', () => jsonValue('2'), {});
+    expect(kept.entry.expiresAtMs).toBe(before.entry.expiresAtMs);
+    const given = await nodes[0].revise('expiring', () => jsonValue('3'), { ttlSeconds: 1000 });
+    expect(given.entry.expiresAtMs).toBeGreaterThan(before.entry.expiresAtMs + 800_000);
+  });
+
+  test('see no removed entry again', async () => {
+    await put(nodes[0], 'gone', '1');
+    expect(await nodes[0].remove('gone')).toEqual(['L1', 'L2']);
+    await expect(nodes[0].read('gone')).rejects.toBeInstanceOf(KeyNotFound);
+    await expect(nodes[0].remove('gone')).rejects.toBeInstanceOf(KeyNotFound);
+  });
+
+  test('honour an expiry in every layer', async () => {
+    await nodes[0].put('brief', jsonValue('1'), { ttlSeconds: 1 });
+    await nodes[1].load('brief');
+    expect(nodes[0].peek('brief')).toBeDefined();
+    await eventually('the entry expires', () => !nodes[0].peek('brief') && !nodes[1].peek('brief'));
+    await eventually('it is gone below', () => nodes[0].load('brief').then(() => false, () => true));
+  });
+});

@@ -1,0 +1,221 @@
+import { type Entry, jsonText, jsonValue } from '../src/entry.js';
+import type { Layer } from '../src/layer.js';
+import { type Condition, KEEP_EXPIRY, NO_EXPIRY, type Outcome, type Put } from '../src/mutation.js';
+import { eventually } from './conditions.js';
+import { LAYERS, type OpenLayer } from './layers.js';
+
+const MINUTE_MS = 60_000;
+
+describe.each(Object.keys(LAYERS))('layer %s', (name) => {
+  let open: OpenLayer;
+  let layer: Layer;
+
+  beforeAll(async () => {
+    open = await LAYERS[name]!();
+    layer = open.layer;
+  });
+  afterAll(() => open.close());
+
+  const put = (key: string, text: string, ttlMs = MINUTE_MS, condition?: Condition): Put => ({
+    kind: 'put',
+    key,
+    content: { ...jsonValue(text), defaultTtl: false },
+    ttlMs,
+    ...(condition && { condition }),
+  });
+  const apply = async (mutation: Parameters<Layer['applyMany']>[0][number]): Promise<Outcome> =>
+    (await layer.applyMany([mutation]))[0]!;
+  const get = async (key: string): Promise<Entry | undefined> => (await layer.getMany([key]))[0];
+  const stampOf = (outcome: Outcome) => {
+    if (!('stamp' in outcome)) throw new Error(`came out as ${outcome.status}`);
+    return outcome.stamp;
+  };
+
+  test.each(['{"a":[1,2.50,-0,12345678901234567890]}', 'null', '""', '"grün 🎈"', '"\\ud800"', `"${'x'.repeat(100_000)}"`])(
+    'gives back the bytes that were stored (%#)',
+    async (text) => {
+      await apply(put('ns:bytes', text));
+      const entry = await get('ns:bytes');
+      expect(entry && jsonText(entry)).toBe(text);
+      expect(entry?.payload).toEqual(Buffer.from(text));
+      expect(entry?.format).toBe('json');
+    },
+  );
+
+  test.each(['ns:a/b', 'ns:{x}', 'ns:*?[a]\\', 'ns:__proto__', 'ns: ', 'ns:é🎈', `ns:${'k'.repeat(512)}`, "ns:'\";--"])(
+    'takes %s as an opaque key',
+    async (key) => {
+      await apply(put(key, `"value of ${key.length}"`));
+      expect((await get(key))?.payload.toString()).toBe(`"value of ${key.length}"`);
+      expect((await apply({ kind: 'remove', key })).status).toBe('removed');
+      expect(await get(key)).toBeUndefined();
+    },
+  );
+
+  test('tells creation from update and keeps the time of creation', async () => {
+    const created = await apply(put('ns:created', '1'));
+    const updated = await apply(put('ns:created', '2'));
+    expect([created.status, updated.status]).toEqual(['created', 'updated']);
+    expect(stampOf(updated).createdAtMs).toBe(stampOf(created).createdAtMs);
+    expect(stampOf(updated).version).toBeGreaterThan(stampOf(created).version);
+    expect(await get('ns:created')).toMatchObject(stampOf(updated));
+  });
+
+  test('never hands out a version twice for a key, not even across a removal', async () => {
+    const versions: number[] = [];
+    for (let round = 0; round < 5; round++) {
+      versions.push(stampOf(await apply(put('ns:monotonic', '1'))).version);
+      versions.push((await apply({ kind: 'remove', key: 'ns:monotonic' })).revision);
+    }
+    expect(versions).toEqual([...new Set(versions)].sort((a, b) => a - b));
+  });
+
+  test('answers many keys in their order, absent ones as undefined', async () => {
+    await layer.applyMany([put('ns:m1', '1'), put('ns:m3', '3')]);
+    const entries = await layer.getMany(['ns:m1', 'ns:m2', 'ns:m3']);
+    expect(entries.map((entry) => entry && jsonText(entry))).toEqual(['1', undefined, '3']);
+  });
+
+  test('runs the mutations of a batch in order', async () => {
+    const outcomes = await layer.applyMany([
+      put('ns:batch', '1'),
+      put('ns:batch', '2'),
+      { kind: 'remove', key: 'ns:batch' },
+      put('ns:batch', '3'),
+    ]);
+    expect(outcomes.map(({ status }) => status)).toEqual(['created', 'updated', 'removed', 'created']);
+    expect(jsonText((await get('ns:batch'))!)).toBe('3');
+  });
+
+  describe('conditions', () => {
+    const key = 'ns:conditional';
+    let version: number;
+
+    beforeEach(async () => {
+      await apply({ kind: 'remove', key });
+      version = stampOf(await apply(put(key, '"old"'))).version;
+    });
+
+    test.each<[string, (version: number) => Condition, boolean]>([
+      ['exists', () => ({ exists: true }), true],
+      ['is absent', () => ({ exists: false }), false],
+      ['has this version', (own) => ({ versionIn: [1, own] }), true],
+      ['has another version', (own) => ({ versionIn: [own + 1] }), false],
+      ['has one of no versions', () => ({ versionIn: [] }), false],
+      ['has not this version', (own) => ({ versionNotIn: [own] }), false],
+      ['has not another version', (own) => ({ versionNotIn: [own - 1, own + 1] }), true],
+      ['exists and has not this version', (own) => ({ exists: true, versionNotIn: [own] }), false],
+    ])('on an entry that is there: %s', async (_, condition, holds) => {
+      const outcome = await apply(put(key, '"new"', MINUTE_MS, condition(version)));
+      expect(outcome.status).toBe(holds ? 'updated' : 'refused');
+      expect(jsonText((await get(key))!)).toBe(holds ? '"new"' : '"old"');
+    });
+
+    test.each<[string, Condition, boolean]>([
+      ['exists', { exists: true }, false],
+      ['is absent', { exists: false }, true],
+      ['has a version', { versionIn: [1] }, false],
+      ['has not a version', { versionNotIn: [1] }, true],
+    ])('on an entry that is not there: %s', async (_, condition, holds) => {
+      await apply({ kind: 'remove', key });
+      expect((await apply(put(key, '"new"', MINUTE_MS, condition))).status).toBe(holds ? 'created' : 'refused');
+      expect((await get(key)) !== undefined).toBe(holds);
+    });
+
+    test('guard removals too', async () => {
+      expect((await apply({ kind: 'remove', key, condition: { versionIn: [version + 1] } })).status).toBe('refused');
+      expect((await apply({ kind: 'remove', key, condition: { versionIn: [version] } })).status).toBe('removed');
+    });
+
+    test('let exactly one of 64 concurrent writers win a version', async () => {
+      const outcomes = await Promise.all(
+        Array.from({ length: 64 }, (_, writer) =>
+          apply(put(key, String(writer), MINUTE_MS, { versionIn: [version] })),
+        ),
+      );
+      const winners = outcomes.flatMap(({ status }, writer) => (status === 'updated' ? [writer] : []));
+      expect(winners).toHaveLength(1);
+      expect(jsonText((await get(key))!)).toBe(String(winners[0]));
+    });
+
+    test('let exactly one of 64 concurrent writers create', async () => {
+      await apply({ kind: 'remove', key });
+      const outcomes = await Promise.all(
+        Array.from({ length: 64 }, () => apply(put(key, '1', MINUTE_MS, { exists: false }))),
+      );
+      expect(outcomes.filter(({ status }) => status === 'created')).toHaveLength(1);
+    });
+  });
+
+  describe('expiry', () => {
+    test('an entry is gone once its time is over, and may be created anew', async () => {
+      await apply(put('ns:short', '1', 150));
+      expect(await get('ns:short')).toBeDefined();
+      await eventually('the entry expires', async () => (await get('ns:short')) === undefined);
+      expect((await apply(put('ns:short', '2', MINUTE_MS, { exists: false }))).status).toBe('created');
+    });
+
+    test('an entry without expiry says so', async () => {
+      await apply(put('ns:for-ever', '1', NO_EXPIRY));
+      expect((await get('ns:for-ever'))?.expiresAtMs).toBe(0);
+    });
+
+    test('a put may keep the expiry', async () => {
+      const first = stampOf(await apply(put('ns:keep', '1', MINUTE_MS)));
+      const second = stampOf(await apply(put('ns:keep', '2', KEEP_EXPIRY)));
+      expect(second.expiresAtMs).toBe(first.expiresAtMs);
+      expect(stampOf(await apply(put('ns:keep-new', '1', KEEP_EXPIRY))).expiresAtMs).toBe(0);
+    });
+
+    test('a kept expiry still ends the entry', async () => {
+      await apply(put('ns:keep-short', '1', 150));
+      await apply(put('ns:keep-short', '2', KEEP_EXPIRY));
+      await eventually('the entry expires', async () => (await get('ns:keep-short')) === undefined);
+    });
+
+    test('a touch changes the expiry and nothing else but the revision', async () => {
+      const before = stampOf(await apply(put('ns:touch', '"value"', 200)));
+      const outcome = await apply({ kind: 'touch', key: 'ns:touch', ttlMs: MINUTE_MS });
+      const after = stampOf(outcome);
+      expect(outcome.status).toBe('touched');
+      expect(after).toMatchObject({
+        version: before.version,
+        createdAtMs: before.createdAtMs,
+        updatedAtMs: before.updatedAtMs,
+      });
+      expect(after.revision).toBeGreaterThan(before.revision);
+      expect(after.expiresAtMs).toBeGreaterThan(before.expiresAtMs);
+      await eventually('the first expiry is over', () => Date.now() > before.expiresAtMs + 50);
+      expect(jsonText((await get('ns:touch'))!)).toBe('"value"');
+      expect(stampOf(await apply({ kind: 'touch', key: 'ns:touch', ttlMs: NO_EXPIRY })).expiresAtMs).toBe(0);
+      expect((await get('ns:touch'))?.expiresAtMs).toBe(0);
+    });
+
+    test('a touch of what is not there says so', async () => {
+      expect((await apply({ kind: 'touch', key: 'ns:nothing', ttlMs: MINUTE_MS })).status).toBe('missing');
+    });
+  });
+
+  test('a removal of what is not there says so', async () => {
+    expect((await apply({ kind: 'remove', key: 'ns:nothing' })).status).toBe('missing');
+  });
+
+  test('a scan finds every live key of a prefix and no other, page by page', async () => {
+    const wanted = Array.from({ length: 250 }, (_, index) => `scan:*[${index}]`);
+    await layer.applyMany(wanted.map((key) => put(key, '1')));
+    await layer.applyMany([put('scanner:1', '1'), put('scam:1', '1'), put('scan:gone', '1', 30)]);
+    await eventually('an entry expires', async () => (await get('scan:gone')) === undefined);
+    const found: string[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await layer.scan('scan:', cursor, 40);
+      found.push(...page.keys);
+      cursor = page.cursor;
+    } while (cursor !== undefined);
+    expect([...new Set(found)].sort()).toEqual([...wanted].sort());
+  });
+
+  test('answers a check', async () => {
+    await expect(layer.check()).resolves.toBeUndefined();
+  });
+});

@@ -1,0 +1,117 @@
+import { startRedis } from '../../../tools/harness/redis-process.mjs';
+import { jsonText, jsonValue } from '../src/entry.js';
+import { LayerTimeout, LayerUnavailable, StorageFull } from '../src/errors.js';
+import { GuardedLayer } from '../src/guarded-layer.js';
+import { RedisLayer } from '../src/layers/redis.js';
+import type { Put } from '../src/mutation.js';
+import { eventually } from './conditions.js';
+
+const DEADLINE_MS = 200;
+/** A busy machine may be late, a layer that hangs is later. */
+const SLACK_MS = 300;
+
+const put = (key: string, text: string): Put => ({
+  kind: 'put',
+  key,
+  content: { ...jsonValue(text), defaultTtl: false },
+  ttlMs: 60_000,
+});
+
+async function timed<T>(call: Promise<T>): Promise<{ error: unknown; elapsedMs: number }> {
+  const startedAt = performance.now();
+  const error = await call.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  return { error, elapsedMs: performance.now() - startedAt };
+}
+
+describe('a guarded Redis', () => {
+  let redis: Awaited<ReturnType<typeof startRedis>>;
+  let layer: GuardedLayer;
+
+  beforeEach(async () => {
+    redis = await startRedis();
+    const inner = new RedisLayer({ url: redis.url });
+    await inner.connect();
+    layer = new GuardedLayer(inner, 'L2', DEADLINE_MS);
+    await layer.applyMany([put('k', '"kept"')]);
+  });
+  afterEach(async () => {
+    await layer.close();
+    await redis.stop();
+  });
+
+  const readable = () =>
+    layer.getMany(['k']).then(
+      ([entry]) => entry !== undefined && jsonText(entry) === '"kept"',
+      () => false,
+    );
+
+  test('that is frozen costs a caller no more than the deadline, and works again once thawed', async () => {
+    redis.freeze();
+    const read = await timed(layer.getMany(['k']));
+    const write = await timed(layer.applyMany([put('other', '1')]));
+    const check = await timed(layer.check());
+    for (const { error, elapsedMs } of [read, write, check]) {
+      expect(error).toBeInstanceOf(LayerTimeout);
+      expect(elapsedMs).toBeLessThan(DEADLINE_MS + SLACK_MS);
+    }
+    redis.thaw();
+    await eventually('reads come back', readable);
+  });
+
+  test('that stays frozen is soon answered for at once', async () => {
+    redis.freeze();
+    await eventually('the breaker opens', async () => (await timed(layer.getMany(['k']))).error instanceof LayerUnavailable);
+    const { elapsedMs } = await timed(layer.getMany(['k']));
+    expect(elapsedMs).toBeLessThan(DEADLINE_MS);
+    redis.thaw();
+    await eventually('reads come back', readable);
+  });
+
+  test('that is killed fails at once, and works again once it is back', async () => {
+    await redis.kill9();
+    await eventually('the loss is noticed', async () => (await timed(layer.getMany(['k']))).error instanceof LayerUnavailable);
+    const { error, elapsedMs } = await timed(layer.applyMany([put('k', '1')]));
+    expect(error).toBeInstanceOf(LayerUnavailable);
+    expect(elapsedMs).toBeLessThan(DEADLINE_MS);
+    redis = await startRedis({ port: redis.port });
+    await eventually('writes come back', () =>
+      layer.applyMany([put('k', '"kept"')]).then(
+        () => true,
+        () => false,
+      ),
+    );
+    expect(await readable()).toBe(true);
+  });
+
+  test('that has lost its scripts is given them again', async () => {
+    await redisCommand(redis.url, ['SCRIPT', 'FLUSH']);
+    await expect(layer.applyMany([put('k', '"kept"')])).resolves.toHaveLength(1);
+  });
+
+  test('hands out no version twice after it has lost all its data', async () => {
+    const [before] = await layer.applyMany([put('k', '1')]);
+    await redisCommand(redis.url, ['FLUSHALL']);
+    const [after] = await layer.applyMany([put('k', '1')]);
+    expect(after!.revision).toBeGreaterThan(before!.revision);
+  });
+
+  test('that has no room refuses writes and still answers reads', async () => {
+    await redisCommand(redis.url, ['CONFIG', 'SET', 'maxmemory-policy', 'noeviction']);
+    await redisCommand(redis.url, ['CONFIG', 'SET', 'maxmemory', '1']);
+    for (let attempt = 0; attempt < 10; attempt++) {
+      expect((await timed(layer.applyMany([put('k', '1')]))).error).toBeInstanceOf(StorageFull);
+    }
+    expect(await readable()).toBe(true);
+  });
+});
+
+async function redisCommand(url: string, command: string[]): Promise<void> {
+  const { createClient } = await import('redis');
+  const client = createClient({ url });
+  await client.connect();
+  await client.sendCommand(command);
+  client.destroy();
+}
