@@ -54,6 +54,8 @@ const project = (displayName, testMatch) => ({
 
 /** @type {import('jest').Config} */
 module.exports = {
+  // Starting a service and its stores may take seconds on a busy machine. Nothing waits by the clock.
+  testTimeout: 60_000,
   cacheDirectory: '<rootDir>/node_modules/.cache/jest',
   projects: [
     project('unit', ['libs/*/src/**/*.test.ts', 'apps/*/src/**/*.test.ts', 'tools/**/*.test.mjs']),

@@ -10,5 +10,5 @@ export default defineConfig({
   resolve: { conditions: ['source', ...defaultClientConditions] },
   server: { proxy: { '/v1': API, '/health': API } },
   // No data: URLs, which the content security policy of the API does not allow.
-  build: { assetsInlineLimit: 0 },
+  build: { assetsInlineLimit: 0, chunkSizeWarningLimit: 750 },
 });

@@ -41,6 +41,7 @@ export const STEPS = [
   ]),
   gate('boundaries', [['node', 'tools/gates/boundaries.mjs']]),
   gate('unused', [['knip']]),
+  gate('deployment-files', [['node', 'tools/gates/deployment-files.mjs']]),
   gate('lock-file', [['node', 'tools/complete-lock.mjs', '--check']]),
   {
     name: 'build',

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { spawnTied } from './tied-process.mjs';
 
 /** What stands in for a server that is not installed. */
-export const IMAGES = { redis: 'redis:7.4.7-bookworm', postgres: 'postgres:17.7-bookworm' };
+export const IMAGES = { redis: 'redis:7.4.7', postgres: 'postgres:17.7' };
 
 /**
  * Runs a container whose port is published on 127.0.0.1, with signals that reach what runs in it.

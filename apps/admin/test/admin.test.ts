@@ -54,7 +54,11 @@ it('lets_an_admin_see_the_health_and_make_use_and_revoke_a_key', async () => {
   await page.keyboard.press('Enter');
   await page.getByRole('button', { name: 'Create the key' }).click();
   await page.getByText('It is not shown again').waitFor();
-  const key = (await page.getByRole('dialog').getByText(/^ck_live_\S+$/).textContent()) ?? '';
+  const key =
+    (await page
+      .getByRole('dialog')
+      .getByText(/^ck_live_\S+$/)
+      .textContent()) ?? '';
   await page.getByRole('button', { name: 'Copy the key' }).click();
   await page.getByRole('button', { name: 'Copied' }).waitFor();
   expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(key);
