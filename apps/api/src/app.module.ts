@@ -21,7 +21,9 @@ export class AppModule {
         { provide: APP_GUARD, useClass: AccessGuard },
         {
           provide: APP_PIPE,
-          useValue: new StandardSchemaValidationPipe({ exceptionFactory: (issues) => new InvalidRequest(violations(issues)) }),
+          useValue: new StandardSchemaValidationPipe({
+            exceptionFactory: (issues) => new InvalidRequest(violations(issues)),
+          }),
         },
         { provide: APP_FILTER, useValue: new ErrorFilter(routes) },
       ],

@@ -64,20 +64,14 @@ export class BatchedLayer {
   private flushReads(): void {
     const reads = this.reads;
     this.reads = [];
-    settle(
-      reads,
-      this.layer.getMany(reads.map(({ key }) => key)),
-    );
+    settle(reads, this.layer.getMany(reads.map(({ key }) => key)));
   }
 
   private flushMutations(): void {
     const mutations = this.mutations;
     this.mutations = [];
     this.mutationBytes = 0;
-    settle(
-      mutations,
-      this.layer.applyMany(mutations.map(({ mutation }) => mutation)),
-    );
+    settle(mutations, this.layer.applyMany(mutations.map(({ mutation }) => mutation)));
   }
 }
 

@@ -226,7 +226,10 @@ export class Cache {
   private hold(key: string, entry: Entry, hits: number): boolean {
     const l1Default = this.settings.layers.l1.ttl_default;
     const byDefault = entry.defaultTtl && l1Default > 0 ? Date.now() + l1Default * 1000 : 0;
-    const heldUntilMs = entry.expiresAtMs === 0 || byDefault === 0 ? entry.expiresAtMs || byDefault : Math.min(entry.expiresAtMs, byDefault);
+    const heldUntilMs =
+      entry.expiresAtMs === 0 || byDefault === 0
+        ? entry.expiresAtMs || byDefault
+        : Math.min(entry.expiresAtMs, byDefault);
     return this.l1.hold(key, ownCopy(entry), heldUntilMs, hits);
   }
 

@@ -194,7 +194,11 @@ describe.each(Object.keys(LAYERS))('two nodes over %s', (name) => {
     await put(nodes[0], 'doc', '{}');
     await Promise.all(
       Array.from({ length: 64 }, (_, index) =>
-        nodes[index % 2]!.revise('doc', (current) => jsonValue(deepMerge(jsonText(current!), `{"f${index}":${index}}`)), {}),
+        nodes[index % 2]!.revise(
+          'doc',
+          (current) => jsonValue(deepMerge(jsonText(current!), `{"f${index}":${index}}`)),
+          {},
+        ),
       ),
     );
     const stored = JSON.parse(jsonText((await nodes[1].load('doc')).entry)) as Record<string, number>;
@@ -228,6 +232,11 @@ describe.each(Object.keys(LAYERS))('two nodes over %s', (name) => {
     await nodes[1].load('brief');
     expect(nodes[0].peek('brief')).toBeDefined();
     await eventually('the entry expires', () => !nodes[0].peek('brief') && !nodes[1].peek('brief'));
-    await eventually('it is gone below', () => nodes[0].load('brief').then(() => false, () => true));
+    await eventually('it is gone below', () =>
+      nodes[0].load('brief').then(
+        () => false,
+        () => true,
+      ),
+    );
   });
 });

@@ -31,18 +31,22 @@ describe.each(Object.keys(LAYERS))('layer %s', (name) => {
     return outcome.stamp;
   };
 
-  test.each(['{"a":[1,2.50,-0,12345678901234567890]}', 'null', '""', '"grün 🎈"', '"\\ud800"', `"${'x'.repeat(100_000)}"`])(
-    'gives back the bytes that were stored (%#)',
-    async (text) => {
-      await apply(put('ns:bytes', text));
-      const entry = await get('ns:bytes');
-      expect(entry && jsonText(entry)).toBe(text);
-      expect(entry?.payload).toEqual(Buffer.from(text));
-      expect(entry?.format).toBe('json');
-    },
-  );
+  test.each([
+    '{"a":[1,2.50,-0,12345678901234567890]}',
+    'null',
+    '""',
+    '"grün 🎈"',
+    '"\\ud800"',
+    `"${'x'.repeat(100_000)}"`,
+  ])('gives back the bytes that were stored (%#)', async (text) => {
+    await apply(put('ns:bytes', text));
+    const entry = await get('ns:bytes');
+    expect(entry && jsonText(entry)).toBe(text);
+    expect(entry?.payload).toEqual(Buffer.from(text));
+    expect(entry?.format).toBe('json');
+  });
 
-  test.each(['ns:a/b', 'ns:{x}', 'ns:*?[a]\\', 'ns:__proto__', 'ns: ', 'ns:é🎈', `ns:${'k'.repeat(512)}`, "ns:'\";--"])(
+  test.each(['ns:a/b', 'ns:{x}', 'ns:*?[a]\\', 'ns:__proto__', 'ns: ', 'ns:é🎈', `ns:${'k'.repeat(512)}`, 'ns:\'";--'])(
     'takes %s as an opaque key',
     async (key) => {
       await apply(put(key, `"value of ${key.length}"`));
@@ -129,9 +133,7 @@ describe.each(Object.keys(LAYERS))('layer %s', (name) => {
 
     test('let exactly one of 64 concurrent writers win a version', async () => {
       const outcomes = await Promise.all(
-        Array.from({ length: 64 }, (_, writer) =>
-          apply(put(key, String(writer), MINUTE_MS, { versionIn: [version] })),
-        ),
+        Array.from({ length: 64 }, (_, writer) => apply(put(key, String(writer), MINUTE_MS, { versionIn: [version] }))),
       );
       const winners = outcomes.flatMap(({ status }, writer) => (status === 'updated' ? [writer] : []));
       expect(winners).toHaveLength(1);

@@ -63,7 +63,10 @@ describe('a guarded Redis', () => {
 
   test('that stays frozen is soon answered for at once', async () => {
     redis.freeze();
-    await eventually('the breaker opens', async () => (await timed(layer.getMany(['k']))).error instanceof LayerUnavailable);
+    await eventually(
+      'the breaker opens',
+      async () => (await timed(layer.getMany(['k']))).error instanceof LayerUnavailable,
+    );
     const { elapsedMs } = await timed(layer.getMany(['k']));
     expect(elapsedMs).toBeLessThan(DEADLINE_MS);
     redis.thaw();
@@ -72,7 +75,10 @@ describe('a guarded Redis', () => {
 
   test('that is killed fails at once, and works again once it is back', async () => {
     await redis.kill9();
-    await eventually('the loss is noticed', async () => (await timed(layer.getMany(['k']))).error instanceof LayerUnavailable);
+    await eventually(
+      'the loss is noticed',
+      async () => (await timed(layer.getMany(['k']))).error instanceof LayerUnavailable,
+    );
     const { error, elapsedMs } = await timed(layer.applyMany([put('k', '1')]));
     expect(error).toBeInstanceOf(LayerUnavailable);
     expect(elapsedMs).toBeLessThan(DEADLINE_MS);

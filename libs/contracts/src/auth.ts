@@ -53,7 +53,11 @@ export type RateLimit = z.infer<typeof rateLimitSchema>;
 export const createApiKeyRequestSchema = z
   .strictObject({
     name: z.string().trim().min(1).max(100).meta({ example: 'Production Cache Access' }),
-    permissions: z.array(grantSchema).min(1).max(20).meta({ example: ['cache:read', 'cache:write'] }),
+    permissions: z
+      .array(grantSchema)
+      .min(1)
+      .max(20)
+      .meta({ example: ['cache:read', 'cache:write'] }),
     expires_in: z
       .number()
       .int()

@@ -17,7 +17,9 @@ const ttlQuerySchema = z
   .pipe(ttlSchema)
   .meta({ description: 'Seconds to live; 0 means no expiry. Wins over `options.ttl`', example: 3600 });
 
-const booleanQuerySchema = z.enum(['true', 'false'], { error: 'must be true or false' }).transform((text) => text === 'true');
+const booleanQuerySchema = z
+  .enum(['true', 'false'], { error: 'must be true or false' })
+  .transform((text) => text === 'true');
 
 const formatQuerySchema = z
   .enum(['json'], { error: 'must be json' })
@@ -61,7 +63,10 @@ const ifVersionSchema = z
   .string()
   .min(1)
   .max(64)
-  .meta({ description: 'Only if the entry has this version (its ETag without the quotes); else 409', example: 'h2k1x9' });
+  .meta({
+    description: 'Only if the entry has this version (its ETag without the quotes); else 409',
+    example: 'h2k1x9',
+  });
 
 export const writeOptionsSchema = z
   .strictObject({

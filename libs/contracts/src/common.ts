@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { ERROR_CODES, type ErrorCode } from './errors.js';
 
-export const timestampSchema = z.iso.datetime().meta({ description: 'RFC 3339, UTC', example: '2026-01-15T10:30:00.000Z' });
+export const timestampSchema = z.iso
+  .datetime()
+  .meta({ description: 'RFC 3339, UTC', example: '2026-01-15T10:30:00.000Z' });
 
 export const namespaceSchema = z
   .string()

@@ -6,7 +6,10 @@ export const COMPONENT_STATUSES = ['healthy', 'degraded', 'unhealthy'] as const;
 const componentHealthSchema = z
   .object({
     status: z.enum(COMPONENT_STATUSES),
-    response_time_ms: z.number().nullable().meta({ description: 'How long the check took; null when it got no answer' }),
+    response_time_ms: z
+      .number()
+      .nullable()
+      .meta({ description: 'How long the check took; null when it got no answer' }),
     type: z.string().optional().meta({ example: 'redis' }),
     memory_usage_percent: z.number().optional(),
     entries: z.number().int().optional(),

@@ -78,7 +78,8 @@ export class AccessGuard implements CanActivate {
   private readAccess(context: ExecutionContext): Access {
     const access = Reflect.getMetadata(ACCESS, context.getHandler()) as Access | undefined;
     // The start-up check has refused such a route; this is the second lock.
-    if (access === undefined) throw new InsufficientPermissions({ required: 'nobody: the route declares no permission' });
+    if (access === undefined)
+      throw new InsufficientPermissions({ required: 'nobody: the route declares no permission' });
     this.access.set(context.getHandler(), access);
     return access;
   }

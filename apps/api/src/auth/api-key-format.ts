@@ -16,7 +16,7 @@ export function mintApiKey(): string {
   let random = '';
   while (random.length < RANDOM_CHARACTERS) {
     for (const byte of randomBytes(RANDOM_CHARACTERS)) {
-      if (byte < UNBIASED_BYTES && random.length < RANDOM_CHARACTERS) random += ALPHABET[byte % ALPHABET.length];
+      if (byte < UNBIASED_BYTES && random.length < RANDOM_CHARACTERS) random += ALPHABET.charAt(byte % ALPHABET.length);
     }
   }
   return PREFIX + random + checksum(PREFIX + random);
@@ -41,7 +41,7 @@ function checksum(text: string): string {
   let rest = crc32(text);
   let digits = '';
   for (let i = 0; i < CHECKSUM_CHARACTERS; i++) {
-    digits = (ALPHABET[rest % ALPHABET.length] ?? '') + digits;
+    digits = ALPHABET.charAt(rest % ALPHABET.length) + digits;
     rest = Math.floor(rest / ALPHABET.length);
   }
   return digits;

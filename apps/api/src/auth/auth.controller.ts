@@ -52,7 +52,8 @@ export class AuthController {
   @HttpCode(204)
   @ApiOperation({
     summary: 'Log out',
-    description: 'Ends the session of the access token: it and its refresh token stop working. An API key has no session.',
+    description:
+      'Ends the session of the access token: it and its refresh token stop working. An API key has no session.',
   })
   @ApiNoContentResponse()
   @ApiErrors('AUTHENTICATION_FAILED')

@@ -51,7 +51,9 @@ export class Bootstrap implements OnApplicationBootstrap {
   private async ensureApiKey(): Promise<FirstStart> {
     const given = this.environment.BOOTSTRAP_API_KEY;
     if (given !== undefined && isMistyped(given)) {
-      throw new StartRefused(['BOOTSTRAP_API_KEY: starts like a key of ours but its checksum is wrong: leave it out to have one made']);
+      throw new StartRefused([
+        'BOOTSTRAP_API_KEY: starts like a key of ours but its checksum is wrong: leave it out to have one made',
+      ]);
     }
     if (given === undefined && (await this.apiKeys.count()) > 0) return {};
     const key = given ?? mintApiKey();

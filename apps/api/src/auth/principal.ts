@@ -1,4 +1,11 @@
-import { expandGrants, type Grant, type Permission, type RateLimit, type Role, type Tier } from '@cache-system/contracts';
+import {
+  expandGrants,
+  type Grant,
+  type Permission,
+  type RateLimit,
+  type Role,
+  type Tier,
+} from '@cache-system/contracts';
 
 /** Who is calling, as verified. */
 export interface Principal {

@@ -6,7 +6,6 @@ import { ApiError, InsufficientPermissions, InvalidRequest } from '../platform/h
 const BEFORE_KEY = '/v1/cache/';
 export const MAX_KEY_BYTES = 512;
 /** Unicode's category Cc. */
-// eslint-disable-next-line no-control-regex -- control characters are what it is about
 const CONTROL_CHARACTER = /[\u0000-\u001f\u007f-\u009f]/;
 const NAMESPACE = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 const PLAIN = /^[A-Za-z0-9._~:@!$&'()*+,;=-]*$/;
@@ -50,7 +49,6 @@ function decode(encoded: string): string {
   }
   if (CONTROL_CHARACTER.test(name)) throw invalidKey('must not contain control characters');
   // Node hands bytes above 0x7f through as Latin-1 characters, which is not what the caller meant.
-  // eslint-disable-next-line no-control-regex -- the range of ASCII
   if (!/^[\u0000-\u007f]*$/.test(encoded)) throw invalidKey('bytes above 0x7f must be percent-encoded');
   return name;
 }

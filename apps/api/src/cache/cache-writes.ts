@@ -32,7 +32,14 @@ import { cacheKey, type CacheKey } from './cache-key.js';
 import { etag, parseVersion, versionText } from './etag.js';
 import { query, requireJsonAccepted } from './negotiation.js';
 import { writeCondition } from './preconditions.js';
-import { type PatchBody, readIncrementBody, readJsonText, readPatchBody, readWriteBody, storableValue } from './write-body.js';
+import {
+  type PatchBody,
+  readIncrementBody,
+  readJsonText,
+  readPatchBody,
+  readWriteBody,
+  storableValue,
+} from './write-body.js';
 
 /** A number with more digits is a text somebody took for a number, and adding to it would take long. */
 const MAX_DIGITS = 1000;
@@ -85,12 +92,7 @@ export class CacheWrites {
     const layers = await this.attempt(request, key, undefined, true, (condition) =>
       cascade ? this.cache.remove(key.full, condition) : Promise.resolve().then(() => this.cache.dropFromL1(key.full)),
     );
-    respond(request, reply, 204, [
-      'X-Deleted-From',
-      layers.join(','),
-      'X-Deletion-Time',
-      `${elapsedMs(request)}ms`,
-    ]);
+    respond(request, reply, 204, ['X-Deleted-From', layers.join(','), 'X-Deletion-Time', `${elapsedMs(request)}ms`]);
   }
 
   async touch(request: FastifyRequest, reply: FastifyReply): Promise<void> {
@@ -206,9 +208,14 @@ function rawBody(request: FastifyRequest): Buffer | undefined {
   return request.body as Buffer | undefined;
 }
 
-function combine(http: Condition | undefined, ifVersion: string | undefined, mustExist: boolean): Condition | undefined {
+function combine(
+  http: Condition | undefined,
+  ifVersion: string | undefined,
+  mustExist: boolean,
+): Condition | undefined {
   if (!http && ifVersion === undefined && !mustExist) return undefined;
-  const wanted = ifVersion === undefined ? undefined : [parseVersion(ifVersion)].filter((version) => version !== undefined);
+  const wanted =
+    ifVersion === undefined ? undefined : [parseVersion(ifVersion)].filter((version) => version !== undefined);
   const listed = http?.versionIn;
   const versionIn = listed && wanted ? listed.filter((version) => wanted.includes(version)) : (listed ?? wanted);
   return { ...(mustExist && { exists: true }), ...http, ...(versionIn && { versionIn }) };

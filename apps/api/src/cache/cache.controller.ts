@@ -35,15 +35,35 @@ import { examples } from './examples.js';
 const Key = () =>
   applyDecorators(
     ApiParam({ name: 'key', description: '1 to 512 bytes of UTF-8, percent-encoded', example: 'user:12345' }),
-    ApiHeader({ name: 'X-Cache-Namespace', required: false, description: 'For users: the namespace; `default` if left out' }),
+    ApiHeader({
+      name: 'X-Cache-Namespace',
+      required: false,
+      description: 'For users: the namespace; `default` if left out',
+    }),
   );
 const Preconditions = () =>
   applyDecorators(
     ApiHeader({ name: 'If-Match', required: false, description: 'Only if the entry has one of these ETags' }),
     ApiHeader({ name: 'If-None-Match', required: false, description: '`*`: only if there is no entry' }),
   );
-const READ_ERRORS = ['INVALID_KEY_FORMAT', 'INVALID_REQUEST', 'AUTHENTICATION_FAILED', 'INSUFFICIENT_PERMISSIONS', 'NOT_ACCEPTABLE', 'RATE_LIMIT_EXCEEDED', 'CACHE_UNAVAILABLE', 'CACHE_TIMEOUT'] as const;
-const WRITE_ERRORS = [...READ_ERRORS, 'CACHE_KEY_CONFLICT', 'PRECONDITION_FAILED', 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE', 'STORAGE_FULL'] as const;
+const READ_ERRORS = [
+  'INVALID_KEY_FORMAT',
+  'INVALID_REQUEST',
+  'AUTHENTICATION_FAILED',
+  'INSUFFICIENT_PERMISSIONS',
+  'NOT_ACCEPTABLE',
+  'RATE_LIMIT_EXCEEDED',
+  'CACHE_UNAVAILABLE',
+  'CACHE_TIMEOUT',
+] as const;
+const WRITE_ERRORS = [
+  ...READ_ERRORS,
+  'CACHE_KEY_CONFLICT',
+  'PRECONDITION_FAILED',
+  'PAYLOAD_TOO_LARGE',
+  'UNSUPPORTED_MEDIA_TYPE',
+  'STORAGE_FULL',
+] as const;
 
 @ApiTags('Cache')
 @Controller('cache')
@@ -68,7 +88,10 @@ export class CacheController {
   @Requires('cache:read')
   @Key()
   @ApiQueries(readQuerySchema)
-  @ApiOperation({ summary: 'Retrieve an entry', description: 'The value as it was stored, byte for byte. `If-None-Match` gives 304.' })
+  @ApiOperation({
+    summary: 'Retrieve an entry',
+    description: 'The value as it was stored, byte for byte. `If-None-Match` gives 304.',
+  })
   @ApiOkResponse({ standardSchema: readResponseSchema, example: examples.read })
   @ApiResponse({ status: 304, description: 'The entry still has the ETag given' })
   @ApiErrors(...READ_ERRORS, 'CACHE_KEY_NOT_FOUND', 'PRECONDITION_FAILED')
@@ -83,7 +106,10 @@ export class CacheController {
   @Preconditions()
   @ApiQueries(writeQuerySchema)
   @ApiJsonBody(writeRequestSchema, examples.write)
-  @ApiOperation({ summary: 'Store an entry', description: 'Creates the entry or replaces it. The value is kept byte for byte.' })
+  @ApiOperation({
+    summary: 'Store an entry',
+    description: 'Creates the entry or replaces it. The value is kept byte for byte.',
+  })
   @ApiCreatedResponse({ standardSchema: writeResponseSchema, example: examples.created })
   @ApiOkResponse({ standardSchema: writeResponseSchema, example: examples.updated })
   @ApiErrors(...WRITE_ERRORS)
@@ -161,7 +187,10 @@ export class CacheController {
     description: 'Atomic and exact, also beyond 2^53. A missing entry starts from `initial`.',
   })
   @ApiOkResponse({ standardSchema: incrementResponseSchema, example: examples.incremented })
-  @ApiCreatedResponse({ standardSchema: incrementResponseSchema, example: { ...examples.incremented, status: 'created' } })
+  @ApiCreatedResponse({
+    standardSchema: incrementResponseSchema,
+    example: { ...examples.incremented, status: 'created' },
+  })
   @ApiErrors(...WRITE_ERRORS, 'MERGE_NOT_POSSIBLE')
   incrementEntry(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
     return this.writes.increment(request, reply);

@@ -116,4 +116,3 @@ function readRest<T>(schema: z.ZodType<T>, members: Members): T {
 function plain(members: Members): Record<string, unknown> {
   return Object.fromEntries([...members].map(([name, text]) => [name, JSON.parse(text) as unknown]));
 }
-

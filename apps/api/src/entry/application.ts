@@ -13,7 +13,7 @@ import type { Foundations } from '../platform/platform.module.js';
 export async function createApplication(foundations: Foundations): Promise<NestFastifyApplication> {
   const fastify = createFastify(foundations.config.current, foundations.traffic);
   const routes = new RouteTable(fastify);
-  const adapter = new FastifyAdapter(fastify as unknown as ConstructorParameters<typeof FastifyAdapter>[0]);
+  const adapter = new FastifyAdapter(fastify);
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.of(foundations, routes), adapter, {
     logger: nestLogger,
     bodyParser: false,

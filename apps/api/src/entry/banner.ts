@@ -2,7 +2,11 @@ import type { FirstStart } from '../auth/bootstrap.js';
 import type { Environment } from '../platform/env.js';
 
 /** What a person sees on standard output once the service answers. Secrets are there at the first start only. */
-export function banner(url: string, { ADMIN_EMAIL, DATA_DIR, BOOTSTRAP_API_KEY, ADMIN_PASSWORD }: Environment, first: FirstStart): string {
+export function banner(
+  url: string,
+  { ADMIN_EMAIL, DATA_DIR, BOOTSTRAP_API_KEY, ADMIN_PASSWORD }: Environment,
+  first: FirstStart,
+): string {
   const lines = [
     '',
     '  Cache System is running.',

@@ -12,6 +12,7 @@ import { layFoundations } from './foundations.js';
 const NOTICE_MS = 200;
 
 async function main(): Promise<void> {
+  // eslint-disable-next-line no-restricted-syntax -- the one place where the environment comes in
   const environment = readEnvironment(process.env);
   startLog(environment.LOG_LEVEL, environment.NODE_NAME);
   const foundations = await layFoundations(environment);
@@ -71,7 +72,9 @@ main().catch((error: unknown) => {
   if (error instanceof StartRefused) {
     process.stderr.write(`Cache System cannot start:\n${error.problems.map((problem) => `  - ${problem}\n`).join('')}`);
   } else {
-    process.stderr.write(`Cache System cannot start: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    process.stderr.write(
+      `Cache System cannot start: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    );
   }
   process.exit(1);
 });

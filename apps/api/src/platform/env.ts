@@ -28,7 +28,9 @@ const environmentSchema = z.object({
     .transform((path) => resolve(path)),
   DATABASE_URL: urlOf('postgres:', 'postgresql:').optional(),
   REDIS_URL: urlOf('redis:', 'rediss:').optional(),
-  REDIS_CLUSTER_NODES: z.undefined({ error: 'the distributed layer L3 is not part of this version: unset it' }).optional(),
+  REDIS_CLUSTER_NODES: z
+    .undefined({ error: 'the distributed layer L3 is not part of this version: unset it' })
+    .optional(),
   CONFIG_FILE: z
     .string()
     .regex(/\.(ya?ml|toml|json)$/i, 'must end in .yaml, .yml, .toml or .json')
@@ -52,7 +54,11 @@ const environmentSchema = z.object({
   NODE_NAME: z
     .string()
     .regex(/^[\w.-]{1,64}$/, 'must be 1 to 64 of letters, digits, ".", "_" and "-"')
-    .default(hostname().replace(/[^\w.-]/g, '-').slice(0, 64) || 'node'),
+    .default(
+      hostname()
+        .replace(/[^\w.-]/g, '-')
+        .slice(0, 64) || 'node',
+    ),
 });
 
 /** The settings that a process is started with. Everything that can change while it runs is in the configuration. */

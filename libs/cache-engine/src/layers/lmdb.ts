@@ -1,5 +1,14 @@
 import { type Database, open, type RootDatabase } from 'lmdb';
-import { decodeEntry, encodeEntry, HEADER, isExpired, readStamp, type Stamp, writeStamp, type Entry } from '../entry.js';
+import {
+  decodeEntry,
+  encodeEntry,
+  HEADER,
+  isExpired,
+  readStamp,
+  type Stamp,
+  writeStamp,
+  type Entry,
+} from '../entry.js';
 import type { KeyPage, Layer } from '../layer.js';
 import { decide, type Mutation, type Outcome } from '../mutation.js';
 
@@ -28,7 +37,9 @@ export class LmdbLayer implements Layer {
     this.entries = this.root.openDB({ name: 'entries', ...binary });
     this.expiries = this.root.openDB({ name: 'expiries', ...binary });
     this.counters = this.root.openDB({ name: 'counters', ...binary });
-    this.sweeper = setInterval(() => (this.lastSweep = this.removeExpired()), SWEEP_INTERVAL_MS).unref();
+    this.sweeper = setInterval(() => {
+      this.lastSweep = this.removeExpired();
+    }, SWEEP_INTERVAL_MS).unref();
   }
 
   getMany(keys: readonly string[]): Promise<readonly (Entry | undefined)[]> {

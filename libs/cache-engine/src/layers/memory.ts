@@ -108,7 +108,7 @@ export class MemoryLayer implements Layer {
     try {
       return Promise.resolve(mutations.map((mutation) => this.apply(mutation)));
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
   }
 

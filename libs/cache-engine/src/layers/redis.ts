@@ -70,7 +70,7 @@ export class RedisLayer implements Layer {
   }
 
   async getMany(keys: readonly string[]): Promise<readonly (Entry | undefined)[]> {
-    const values = (await this.client.mGet(keys.map((key) => PREFIX + key))) as unknown as (Buffer | null)[];
+    const values = await this.client.mGet(keys.map((key) => PREFIX + key));
     return values.map((bytes) => {
       const entry = bytes === null ? undefined : decodeEntry(bytes);
       return entry && { ...entry, expiresAtMs: this.toOwnClock(entry.expiresAtMs) };
@@ -132,7 +132,10 @@ export class RedisLayer implements Layer {
   }
 
   private readOutcome(reply: readonly number[], at: number): Outcome {
-    const [code = 4, revision = 0, version = 0, createdAtMs = 0, updatedAtMs = 0, expiresAtMs = 0] = reply.slice(at, at + 6);
+    const [code = 4, revision = 0, version = 0, createdAtMs = 0, updatedAtMs = 0, expiresAtMs = 0] = reply.slice(
+      at,
+      at + 6,
+    );
     const status = STATUSES[code] ?? 'refused';
     if (status === 'removed' || status === 'refused' || status === 'missing') return { status, revision };
     return {

@@ -19,7 +19,10 @@ export async function openSharedLayer(environment: Environment, config: LiveConf
   const shared =
     type === 'redis' || (type === 'auto' && environment.REDIS_URL !== undefined)
       ? new SharedLayer('redis', new GuardedLayer(await connectRedis(environment), 'L2', deadlineMs))
-      : new SharedLayer('embedded', new GuardedLayer(new LmdbLayer(join(environment.DATA_DIR, 'l2')), 'L2', deadlineMs));
+      : new SharedLayer(
+          'embedded',
+          new GuardedLayer(new LmdbLayer(join(environment.DATA_DIR, 'l2')), 'L2', deadlineMs),
+        );
   config.follow(({ cache }: Config) => shared.layer.setDeadline(cache.layers.l2.deadline_ms));
   return shared;
 }
@@ -38,7 +41,9 @@ async function connectRedis({ REDIS_URL: url }: Environment): Promise<RedisLayer
   } catch (error) {
     await layer.close();
     const { message, code } = error as NodeJS.ErrnoException;
-    throw new StartRefused([`REDIS_URL: cannot use Redis at ${new URL(url).host}: ${message || (code ?? 'no answer')}`]);
+    throw new StartRefused([
+      `REDIS_URL: cannot use Redis at ${new URL(url).host}: ${message || (code ?? 'no answer')}`,
+    ]);
   }
   return layer;
 }

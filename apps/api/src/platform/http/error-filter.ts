@@ -54,7 +54,8 @@ export function translateError(error: unknown): ApiError {
       return new ApiError('INVALID_KEY_FORMAT', { rule: 'the path must be valid percent-encoded UTF-8' }, { cause });
     default:
   }
-  if (error instanceof HttpException && error.getStatus() === 413) return new ApiError('PAYLOAD_TOO_LARGE', {}, { cause });
+  if (error instanceof HttpException && error.getStatus() === 413)
+    return new ApiError('PAYLOAD_TOO_LARGE', {}, { cause });
   if (error instanceof HttpException && error.getStatus() < 500) {
     return new InvalidRequest([{ path: '', reason: error.message }], { cause });
   }

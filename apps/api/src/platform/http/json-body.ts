@@ -11,7 +11,8 @@ export interface ParsedJson {
  * @throws InvalidRequest
  */
 export function parseJsonBody(bytes: Buffer | undefined): ParsedJson {
-  if (bytes === undefined || bytes.length === 0) throw new InvalidRequest([{ path: '', reason: 'a JSON body is required' }]);
+  if (bytes === undefined || bytes.length === 0)
+    throw new InvalidRequest([{ path: '', reason: 'a JSON body is required' }]);
   if (!isUtf8(bytes)) throw new InvalidRequest([{ path: '', reason: 'the body is not valid UTF-8' }]);
   const text = bytes.toString('utf8');
   try {
@@ -19,6 +20,8 @@ export function parseJsonBody(bytes: Buffer | undefined): ParsedJson {
   } catch (cause) {
     // V8 quotes the text around the mistake; only the place is passed on.
     const place = /position \d+/.exec((cause as Error).message)?.[0];
-    throw new InvalidRequest([{ path: '', reason: `the body is not valid JSON${place ? ` at ${place}` : ''}` }], { cause });
+    throw new InvalidRequest([{ path: '', reason: `the body is not valid JSON${place ? ` at ${place}` : ''}` }], {
+      cause,
+    });
   }
 }

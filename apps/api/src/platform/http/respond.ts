@@ -30,7 +30,8 @@ export function respond(
   ascii = false,
 ): void {
   pushCommonHeaders(request, headers);
-  if (status !== 204 && status !== 304) headers.push('Content-Length', Buffer.byteLength(body, ascii ? 'latin1' : 'utf8'));
+  if (status !== 204 && status !== 304)
+    headers.push('Content-Length', Buffer.byteLength(body, ascii ? 'latin1' : 'utf8'));
   reply.hijack();
   reply.raw.writeHead(status, headers);
   if (typeof body === 'string') reply.raw.end(body, ascii ? 'latin1' : 'utf8');

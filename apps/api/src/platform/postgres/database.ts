@@ -20,10 +20,7 @@ export interface Database {
  * Connects to DATABASE_URL, or starts the embedded Postgres, and brings the schema up to date.
  * @throws StartRefused when the database cannot be reached
  */
-export async function openDatabase(
-  environment: Environment,
-  entities: (new () => object)[],
-): Promise<Database> {
+export async function openDatabase(environment: Environment, entities: (new () => object)[]): Promise<Database> {
   const common = {
     type: 'postgres' as const,
     entities,
@@ -46,7 +43,13 @@ export async function openDatabase(
   }
   const embedded = await startEmbeddedPostgres(environment.DATA_DIR);
   // The embedded server runs one transaction at a time: a second connection would mix in.
-  const source = new DataSource({ ...common, host: embedded.socketDir, username: 'postgres', database: 'postgres', poolSize: 1 });
+  const source = new DataSource({
+    ...common,
+    host: embedded.socketDir,
+    username: 'postgres',
+    database: 'postgres',
+    poolSize: 1,
+  });
   await source.initialize();
   await source.runMigrations({ transaction: 'each' });
   return {
