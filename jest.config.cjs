@@ -39,6 +39,8 @@ const project = (displayName, testMatch) => ({
   displayName,
   testMatch: testMatch.map((pattern) => `<rootDir>/${pattern}`),
   testEnvironment: 'node',
+  // Not in the temporary folder, which the test command makes anew for each run.
+  cacheDirectory: '<rootDir>/node_modules/.cache/jest',
   // `source`: the workspace's own packages are tested as they are written, not as they were last built.
   testEnvironmentOptions: { customExportConditions: ['source', 'node', 'require', 'default'] },
   transform: {
@@ -56,7 +58,6 @@ const project = (displayName, testMatch) => ({
 module.exports = {
   // Starting a service and its stores may take seconds on a busy machine. Nothing waits by the clock.
   testTimeout: 60_000,
-  cacheDirectory: '<rootDir>/node_modules/.cache/jest',
   projects: [
     project('unit', ['libs/*/src/**/*.test.ts', 'apps/*/src/**/*.test.ts', 'tools/**/*.test.mjs']),
     project('engine', ['libs/cache-engine/test/**/*.test.ts']),

@@ -2,6 +2,4 @@
 import './setup/node-version.mjs';
 
 // Imported only after the check above: an old Node could not even parse what follows.
-import('./setup/start-server.mjs').then(function (module) {
-  return module.startServer();
-});
+void import('./setup/start-server.mjs').then((module) => module.startServer());

@@ -1,6 +1,4 @@
 // `npm test`: every check there is, on this machine as it is. `npm run check` (`--fast`) leaves out what needs servers.
 import './setup/node-version.mjs';
 
-import('./gates/run.mjs').then(function (module) {
-  return module.run(process.argv.slice(2));
-});
+void import('./gates/run.mjs').then((module) => module.run(process.argv.slice(2)));

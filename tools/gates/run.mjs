@@ -1,11 +1,10 @@
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
+import { chmodSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { startPostgres } from '../harness/postgres-process.mjs';
 import { startRedis } from '../harness/redis-process.mjs';
+import { createTemporaryFolder } from '../harness/tied-process.mjs';
 import { prepare } from '../setup/prepare.mjs';
-import { CommandFailed } from '../setup/progress.mjs';
+import { CommandFailed, SIGNALS } from '../setup/progress.mjs';
 import { installSystemPackages } from '../setup/system-packages.mjs';
 import { STEPS } from './steps.mjs';
 
@@ -15,36 +14,37 @@ Steps: ${STEPS.map((step) => step.name).join(', ')}`;
 /** @param {string[]} args @returns {Promise<never>} */
 export async function run(args) {
   const { steps, jestArgs } = readArguments(args);
-  const folder = ownTemporaryFolder();
-  /** @type {NodeJS.Signals | null} */
-  let interruption = null;
-  const interrupt = (/** @type {NodeJS.Signals} */ signal) => {
-    interruption = signal;
-  };
-  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
+  useOwnTemporaryFolder();
+  const interruption = new AbortController();
+  for (const signal of SIGNALS) process.on(signal, () => interruption.abort(signal));
 
   const servers = createServers();
   const total = { passed: 0, failed: 0 };
-  const broken = new Set();
-  await setUp(steps);
-  for (const step of steps) {
-    if (interruption) break;
-    const outcome =
-      step.needsBuild && broken.has('build')
-        ? notRun(step.name)
-        : await step.run({ jestArgs, startServers: servers.start });
-    if (outcome.failed > 0) broken.add(step.name);
-    total.passed += outcome.passed;
-    total.failed += outcome.failed;
-  }
-  await servers.stop();
-  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  /** @type {string[]} */
+  const broken = [];
+  const runLane = async (/** @type {import('./steps.mjs').Lane} */ lane) => {
+    for (const step of steps.filter((one) => one.lane === lane)) {
+      if (interruption.signal.aborted) return;
+      const { passed, failed } =
+        step.needsBuild && broken.includes('build')
+          ? notRun(step.name, 'not run, as the build failed')
+          : await step.run({ jestArgs, startServers: servers.start }).catch((error) => notRun(step.name, error));
+      if (failed > 0) broken.push(step.name);
+      total.passed += passed;
+      total.failed += failed;
+    }
+  };
 
-  if (interruption) {
-    console.log(`Stopped by ${interruption}`);
+  await setUp(steps);
+  await Promise.all([runLane('nx'), runLane('beside')]);
+  await runLane('after');
+  await servers.stop();
+
+  if (interruption.signal.aborted) {
+    console.log(`Stopped by ${interruption.signal.reason}`);
     process.exit(130);
   }
-  if (broken.size > 0) console.log(`Failed: ${[...broken].join(', ')}`);
+  if (broken.length > 0) console.log(`Failed: ${broken.join(', ')}`);
   console.log(`${total.passed} passed, ${total.failed} failed`);
   process.exit(total.failed === 0 ? 0 : 1);
 }
@@ -70,13 +70,12 @@ function readArguments(args) {
   }
 }
 
-/** All temporary files of this run and of what it starts go into one folder, so that none stays, whatever happens to them. */
-function ownTemporaryFolder() {
-  const folder = mkdtempSync(path.join(os.tmpdir(), 'cs-test-'));
+/** All temporary files of this run and of what it starts go into one folder, which is removed however the run ends. */
+function useOwnTemporaryFolder() {
+  const folder = createTemporaryFolder('test').path;
   // Postgres runs as another user and has to reach its folder below.
   chmodSync(folder, 0o711);
   process.env['TMPDIR'] = folder;
-  return folder;
 }
 
 /** @param {import('./steps.mjs').Step[]} steps */
@@ -107,13 +106,15 @@ function createServers() {
       return { TEST_REDIS_URL: redis.url, TEST_DATABASE_URL: postgres.url };
     },
     async stop() {
-      await Promise.all((await started)?.map((server) => server.stop()) ?? []);
+      // What did not start has been reported by the step that asked for it.
+      const running = await started?.catch(() => []);
+      await Promise.all(running?.map((server) => server.stop()) ?? []);
     },
   };
 }
 
-/** @param {string} name @returns {import('./steps.mjs').Outcome} */
-function notRun(name) {
-  console.log(`✗ ${name}  not run, as the build failed`);
+/** @param {string} name @param {unknown} reason @returns {import('./steps.mjs').Outcome} */
+function notRun(name, reason) {
+  console.log(`✗ ${name}  ${reason instanceof Error ? reason.stack : reason}`);
   return { passed: 0, failed: 1 };
 }

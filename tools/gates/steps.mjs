@@ -1,3 +1,4 @@
+import { isBuilt } from '../setup/build.mjs';
 import { prepare } from '../setup/prepare.mjs';
 import { CommandFailed, runWithProgress } from '../setup/progress.mjs';
 import { NX_ENV, ROOT } from '../setup/repository.mjs';
@@ -10,9 +11,12 @@ import { runJest } from './jest.mjs';
  * @property {string[]} jestArgs paths and options that the caller wants to reach jest
  * @property {() => Promise<Record<string, string>>} startServers starts real servers once; where tests find them, as environment
  *
+ * @typedef {'nx' | 'beside' | 'after'} Lane what runs nx, one after the other; what may run beside that; and what has the machine for itself, after both
+ *
  * @typedef {object} Step
  * @property {string} name
  * @property {boolean} fast
+ * @property {Lane} lane
  * @property {import('../setup/system-packages.mjs').SystemPackage[]} needs
  * @property {boolean} [needsBuild]
  * @property {(context: Context) => Promise<Outcome>} run
@@ -24,8 +28,8 @@ const ROOT_SCRIPTS = ['tools', 'bench', '.dependency-cruiser.cjs', 'jest.config.
 
 /** @type {Step[]} */
 export const STEPS = [
-  gate('format', [['prettier', '--check', '--log-level=warn', '.']]),
-  gate('lint', [
+  gate('format', 'beside', [['prettier', '--check', '--log-level=warn', '--cache', '--cache-strategy=content', '.']]),
+  gate('lint', 'nx', [
     ['nx', 'run-many', '-t', 'lint'],
     [
       'eslint',
@@ -35,38 +39,41 @@ export const STEPS = [
       ...ROOT_SCRIPTS,
     ],
   ]),
-  gate('types', [
+  gate('types', 'nx', [
     ['nx', 'run-many', '-t', 'typecheck'],
     ['tsc', '-p', 'tsconfig.tools.json'],
   ]),
-  gate('boundaries', [['node', 'tools/gates/boundaries.mjs']]),
-  gate('unused', [['knip']]),
-  gate('deployment-files', [['node', 'tools/gates/deployment-files.mjs']]),
-  gate('lock-file', [['node', 'tools/complete-lock.mjs', '--check']]),
+  gate('boundaries', 'beside', [['node', 'tools/gates/boundaries.mjs']]),
+  gate('unused', 'beside', [['knip']]),
+  gate('deployment-files', 'beside', [['node', 'tools/gates/deployment-files.mjs']]),
+  gate('lock-file', 'beside', [['node', 'tools/complete-lock.mjs', '--check']]),
   {
     name: 'build',
     fast: true,
+    lane: 'nx',
     needs: [],
     async run() {
+      if (isBuilt()) console.log('✓ build  up to date');
       return count((await prepare({ build: true })) === 0);
     },
   },
   {
-    ...gate('openapi', [['node', 'apps/api/dist/entry/openapi.js', '--check', 'apps/api/openapi.json']]),
+    ...gate('openapi', 'nx', [['node', 'apps/api/dist/entry/openapi.js', '--check', 'apps/api/openapi.json']]),
     needsBuild: true,
   },
-  tests('unit', { fast: true }),
+  tests('unit', { fast: true, lane: 'beside' }),
   tests('engine', { needs: ['redis'] }),
   tests('api', { name: 'api-embedded', needsBuild: true }),
   tests('api', { name: 'api-real', needs: [...SERVERS], needsBuild: true }),
   tests('browser', { needs: ['chromium'], needsBuild: true }),
 ];
 
-/** @param {string} name @param {string[][]} commands @returns {Step} which passes when each of them does */
-function gate(name, commands) {
+/** @param {string} name @param {Lane} lane @param {string[][]} commands @returns {Step} which passes when each of them does */
+function gate(name, lane, commands) {
   return {
     name,
     fast: true,
+    lane,
     needs: [],
     async run() {
       let passed = true;
@@ -82,14 +89,15 @@ function gate(name, commands) {
 
 /**
  * @param {string} project of jest.config.cjs
- * @param {{ name?: string, fast?: boolean, needs?: Step['needs'], needsBuild?: boolean }} options
+ * @param {{ name?: string, fast?: boolean, lane?: Lane, needs?: Step['needs'], needsBuild?: boolean }} options
  * @returns {Step}
  */
-function tests(project, { name = project, fast = false, needs = [], needsBuild = false }) {
+function tests(project, { name = project, fast = false, lane = 'after', needs = [], needsBuild = false }) {
   const real = needs.includes('postgres');
   return {
     name,
     fast,
+    lane,
     needs,
     needsBuild,
     async run({ jestArgs, startServers }) {

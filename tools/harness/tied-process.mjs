@@ -8,7 +8,8 @@ const SETPRIV = '/usr/bin/setpriv';
 
 /** @type {Set<() => void>} */
 const cleanups = new Set();
-process.on('exit', () => cleanups.forEach((cleanUp) => cleanUp()));
+// The last first: a folder goes after the processes that write to it.
+process.on('exit', () => [...cleanups].reverse().forEach((cleanUp) => cleanUp()));
 
 /**
  * A child process that never outlives this one: on Linux the kernel ends it with its parent, however that dies; elsewhere an
@@ -74,7 +75,9 @@ export function spawnTied(command, args, { env = process.env, cwd = os.tmpdir(),
         };
         child.stdout.on('data', check);
         child.stderr.on('data', check);
-        void ended.then((code) => fail(`ended with exit code ${code}`));
+        void ended.then((code) =>
+          fail(code === null ? `was ended by ${child.signalCode}` : `ended with exit code ${code}`),
+        );
         check();
       });
     },

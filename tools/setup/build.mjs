@@ -13,9 +13,8 @@ const NOT_SOURCES = new Set(['dist', 'node_modules', 'test']);
  * the output as well: somebody may have built other sources, or removed some of it, in between.
  */
 export function isBuilt() {
-  if (!existsSync(STAMP)) return false;
-  const stamp = JSON.parse(readFileSync(STAMP, 'utf8'));
-  return stamp.sources === fingerprintSources() && stamp.outputs === fingerprintOutputs();
+  const stamp = { sources: fingerprintSources(), outputs: fingerprintOutputs() };
+  return existsSync(STAMP) && readFileSync(STAMP, 'utf8') === JSON.stringify(stamp);
 }
 
 export async function build() {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import readline from 'node:readline';
 import { prepare } from './prepare.mjs';
+import { SIGNALS } from './progress.mjs';
 import { ROOT } from './repository.mjs';
 
 const KILL_AFTER_MS = 10_000;
@@ -62,7 +63,7 @@ function createProcessGroup() {
     signalAll('SIGTERM');
     setTimeout(() => signalAll('SIGKILL'), KILL_AFTER_MS).unref();
   };
-  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.on(signal, () => stop(0));
+  for (const signal of SIGNALS) process.on(signal, () => stop(0));
 
   return {
     /**

@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build, isBuilt } from './build.mjs';
 import { install, isInstalled } from './install.mjs';
-import { CommandFailed } from './progress.mjs';
+import { CommandFailed, SIGNALS } from './progress.mjs';
 import { ROOT } from './repository.mjs';
 
 const LOCK = `${ROOT}.nx/prepare.lock`;
@@ -38,10 +38,10 @@ function run([file = '', ...args]) {
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, { cwd: ROOT, stdio: 'inherit' });
     const pass = (/** @type {NodeJS.Signals} */ signal) => child.kill(signal);
-    process.on('SIGINT', pass).on('SIGTERM', pass);
+    for (const signal of SIGNALS) process.on(signal, pass);
     child.once('error', reject);
     child.once('exit', (code) => {
-      process.off('SIGINT', pass).off('SIGTERM', pass);
+      for (const signal of SIGNALS) process.off(signal, pass);
       resolve(code ?? 1);
     });
   });

@@ -2,9 +2,13 @@ import { spawn } from 'node:child_process';
 import readline from 'node:readline';
 import { stripVTControlCharacters } from 'node:util';
 
+/** What ends this process, and with it what it runs. */
+export const SIGNALS = /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']);
+
 const LINES_KEPT = 400;
 const PLAIN_INTERVAL_MS = 10_000;
 const LIVE_INTERVAL_MS = 200;
+const CLEAR_LINE = '\r\x1b[2K';
 
 /** A command ended badly; `output` is the end of what it printed. */
 export class CommandFailed extends Error {
@@ -26,8 +30,8 @@ export class CommandFailed extends Error {
  */
 
 /**
- * Runs a command while one live line (on a terminal) or a plain line now and then tells how long it has been at it. SIGINT and
- * SIGTERM are passed on to the command and all that it started.
+ * Runs a command while one live line (on a terminal) or a plain line now and then tells how long it has been at it. Signals
+ * are passed on to the command and all that it started.
  *
  * @param {string} title
  * @param {string} command
@@ -51,7 +55,7 @@ export async function runWithProgress(title, command, args, options) {
       // All of them have ended.
     }
   };
-  process.on('SIGINT', signalAll).on('SIGTERM', signalAll);
+  for (const signal of SIGNALS) process.on(signal, signalAll);
   const timer = timeoutMs === undefined ? undefined : setTimeout(() => signalAll('SIGKILL'), timeoutMs);
 
   for (const stream of [child.stdout, child.stderr]) {
@@ -74,29 +78,45 @@ export async function runWithProgress(title, command, args, options) {
     });
   });
   clearTimeout(timer);
-  process.off('SIGINT', signalAll).off('SIGTERM', signalAll);
+  for (const signal of SIGNALS) process.off(signal, signalAll);
 
   line.end(failure === null, result());
   if (failure !== null) throw new CommandFailed(title, failure, tail.slice(-tailLines).join('\n'));
 }
+
+/** @type {Set<() => string>} the commands that run now, several when the caller runs several at once */
+const running = new Set();
+/** @type {NodeJS.Timeout | undefined} */
+let timer;
 
 /** @param {string} title @param {() => string} latest */
 function createStatusLine(title, latest) {
   const { stdout } = process;
   const started = Date.now();
   const seconds = () => `${Math.round((Date.now() - started) / 1000)} s`;
-  const draw = (/** @type {string} */ text) => stdout.write(`\r\x1b[2K${text.slice(0, (stdout.columns || 80) - 1)}`);
-  const timer = stdout.isTTY
-    ? setInterval(() => draw(`… ${title} (${seconds()})  ${latest()}`), LIVE_INTERVAL_MS)
-    : setInterval(() => console.log(`… ${title} (${seconds()})  ${latest()}`), PLAIN_INTERVAL_MS);
+  const status = () => `… ${title} (${seconds()})  ${running.size > 1 && stdout.isTTY ? '' : latest()}`;
+
+  running.add(status);
   if (!stdout.isTTY) console.log(`… ${title}`);
+  timer ??= setInterval(show, stdout.isTTY ? LIVE_INTERVAL_MS : PLAIN_INTERVAL_MS);
 
   return {
     /** @param {boolean} succeeded @param {string} result */
     end(succeeded, result) {
-      clearInterval(timer);
-      if (stdout.isTTY) draw('');
+      running.delete(status);
+      if (running.size === 0) {
+        clearInterval(timer);
+        timer = undefined;
+      }
+      if (stdout.isTTY) stdout.write(CLEAR_LINE);
       console.log(`${succeeded ? '✓' : '✗'} ${title} (${seconds()})${result && `  ${result}`}`);
     },
   };
+}
+
+function show() {
+  const { stdout } = process;
+  const lines = [...running].map((status) => status());
+  if (stdout.isTTY) stdout.write(CLEAR_LINE + lines.join('').slice(0, (stdout.columns || 80) - 1));
+  else for (const line of lines) console.log(line);
 }

@@ -1,15 +1,16 @@
 import { rmSync, writeFileSync } from 'node:fs';
+import { IMAGES } from '../harness/containers.mjs';
 import { findChromium, findCommand, findPostgres, isDockerRunning } from '../harness/installed.mjs';
 import { runWithProgress } from './progress.mjs';
 import { ROOT } from './repository.mjs';
 
 /** @typedef {'redis' | 'postgres' | 'chromium'} SystemPackage */
 
-/** @type {Record<SystemPackage, { apt: string, isInstalled: () => boolean, hasImage: boolean }>} */
+/** @type {Record<SystemPackage, { apt: string, image: string | null, isInstalled: () => boolean }>} */
 const PACKAGES = {
-  redis: { apt: 'redis-server', isInstalled: () => findCommand('redis-server') !== null, hasImage: true },
-  postgres: { apt: 'postgresql', isInstalled: () => findPostgres() !== null, hasImage: true },
-  chromium: { apt: 'chromium', isInstalled: () => findChromium() !== null, hasImage: false },
+  redis: { apt: 'redis-server', image: IMAGES.redis, isInstalled: () => findCommand('redis-server') !== null },
+  postgres: { apt: 'postgresql', image: IMAGES.postgres, isInstalled: () => findPostgres() !== null },
+  chromium: { apt: 'chromium', image: null, isInstalled: () => findChromium() !== null },
 };
 
 /** Debian's way to forbid that the installation of a package starts its service. */
@@ -31,7 +32,12 @@ export async function installSystemPackages(needed) {
     await aptInstall(missing.map((one) => one.apt));
     return explain(missing.filter((one) => !one.isInstalled()));
   }
-  return explain(isDockerRunning() ? missing.filter((one) => !one.hasImage) : missing);
+  const notInDocker = isDockerRunning() ? missing.filter((one) => !one.image) : missing;
+  if (notInDocker.length > 0) return explain(notInDocker);
+  for (const { image } of missing) {
+    await runWithProgress(`Pulling ${image}`, 'docker', ['pull', '--quiet', String(image)], { cwd: ROOT });
+  }
+  return null;
 }
 
 /** @param {string[]} names */
@@ -68,7 +74,7 @@ function explain(missing) {
   if (missing.length === 0) return null;
   const names = missing.map((one) => one.apt).join(' ');
   return [
-    `The tests need what is not installed here: ${names}. Any one of these helps:`,
+    `The tests need what is not installed here: ${names}. What helps:`,
     `  sudo apt-get install ${names}`,
     '  run this command as root, and it installs them',
     ...(missing.some((one) => one.apt === 'chromium')

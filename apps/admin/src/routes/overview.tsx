@@ -36,7 +36,7 @@ function Reading(props: { reading: HealthReading; receivedAtMs: number; error: E
     <Stack gap="xl">
       <StatusPanel health={reading.health} receivedAtMs={receivedAtMs} error={error} />
       <Box className={classes.figures} data-stale={error !== null || undefined}>
-        <SectionTitle title="Traffic" note="This node, over the last minute" />
+        <SectionTitle title="Traffic" note="This node: the last minute, the hit ratio since its start" />
         <Performance reading={reading} />
       </Box>
       <Box className={classes.figures} data-stale={error !== null || undefined}>
@@ -70,7 +70,7 @@ function Placeholder() {
     <Stack gap="xl" aria-busy aria-label="Loading">
       <Skeleton className={classes.panelPlaceholder} radius="lg" />
       <Box>
-        <SectionTitle title="Traffic" note="This node, over the last minute" />
+        <SectionTitle title="Traffic" note="This node: the last minute, the hit ratio since its start" />
         <SimpleGrid cols={{ base: 2, lg: 4 }} spacing={{ base: 'sm', sm: 'md' }}>
           {Array.from({ length: 4 }, (_, index) => (
             <Skeleton key={index} height={118} radius="lg" />

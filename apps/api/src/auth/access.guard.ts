@@ -4,7 +4,7 @@ import { AuthenticationFailed, InsufficientPermissions } from '../platform/http/
 import { LiveConfig } from '../platform/live-config.js';
 import { ACCESS, type Access } from './access.js';
 import { CredentialVerifier } from './credential-verifier.js';
-import { presentedCredential } from './presented-credential.js';
+import { type PresentedCredential, presentedCredential } from './presented-credential.js';
 import type { Principal } from './principal.js';
 import { RateLimiter, RateLimitExceeded } from './rate-limiter.js';
 import { VerifiedCredentials } from './verified-credentials.js';
@@ -46,18 +46,18 @@ export class AccessGuard implements CanActivate {
     const credential = presentedCredential(request, this.inQuery);
     if (!credential) throw new AuthenticationFailed('send X-API-Key or Authorization: Bearer');
     if (!this.methods.has(credential.kind)) throw new AuthenticationFailed(`${credential.kind} is switched off`);
-    const known = this.verified.recall(credential.text);
+    const known = this.verified.recall(credential);
     if (known) return this.admit(request, known, access);
     return this.verify(credential, context).then((principal) => this.admit(request, principal, access));
   }
 
-  private async verify(credential: Parameters<CredentialVerifier['verify']>[0], context: ExecutionContext) {
+  private async verify(credential: PresentedCredential, context: ExecutionContext) {
     await this.verified.catchUp();
-    const again = this.verified.recall(credential.text);
+    const again = this.verified.recall(credential);
     if (again) return again;
-    const { epoch } = this.verified;
+    const since = this.verified.now;
     const principal = await this.verifier.verify(credential, context);
-    this.verified.remember(credential.text, principal, epoch);
+    this.verified.remember(credential, principal, since);
     return principal;
   }
 

@@ -33,8 +33,9 @@ export function hashSecret(secret: string): Buffer {
   return createHash('sha256').update(secret).digest();
 }
 
+/** The first characters: of a key of ours four random ones, of any other key four at all. */
 export function keyHint(key: string): string {
-  return key.startsWith('ck_') ? key.slice(0, HINT_CHARACTERS) : `${key.slice(0, 4)}…`;
+  return key.slice(0, key.startsWith(PREFIX) ? HINT_CHARACTERS : 4);
 }
 
 function checksum(text: string): string {

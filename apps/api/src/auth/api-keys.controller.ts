@@ -15,6 +15,7 @@ import { ApiErrors } from '../platform/http/openapi.js';
 import { Requires } from './access.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { caller } from './caller.js';
+import { examples } from './examples.js';
 
 @ApiTags('Auth')
 @Controller('auth/api-keys')
@@ -27,8 +28,8 @@ export class ApiKeysController {
     summary: 'Create an API key',
     description: 'The key itself is in this response and nowhere else. Nobody can grant what they lack.',
   })
-  @ApiCreatedResponse({ standardSchema: createdApiKeySchema })
-  @ApiErrors('INVALID_REQUEST', 'AUTHENTICATION_FAILED', 'INSUFFICIENT_PERMISSIONS')
+  @ApiCreatedResponse({ standardSchema: createdApiKeySchema, example: examples.createdApiKey })
+  @ApiErrors('INVALID_REQUEST')
   create(
     @Req() request: FastifyRequest,
     @Body({ schema: createApiKeyRequestSchema }) body: CreateApiKeyRequest,
@@ -42,8 +43,7 @@ export class ApiKeysController {
     summary: 'List the API keys',
     description: 'All keys that are not revoked, newest first. An API key sees those of its own namespace.',
   })
-  @ApiOkResponse({ standardSchema: apiKeyListSchema })
-  @ApiErrors('AUTHENTICATION_FAILED', 'INSUFFICIENT_PERMISSIONS')
+  @ApiOkResponse({ standardSchema: apiKeyListSchema, example: { api_keys: [examples.apiKey] } })
   async list(@Req() request: FastifyRequest): Promise<ApiKeyList> {
     return { api_keys: await this.apiKeys.list(caller(request)) };
   }
@@ -51,8 +51,8 @@ export class ApiKeysController {
   @Get(':id')
   @Requires('admin:read')
   @ApiOperation({ summary: 'Read an API key', description: 'Everything about it but the key itself.' })
-  @ApiOkResponse({ standardSchema: apiKeySchema })
-  @ApiErrors('AUTHENTICATION_FAILED', 'INSUFFICIENT_PERMISSIONS', 'RESOURCE_NOT_FOUND')
+  @ApiOkResponse({ standardSchema: apiKeySchema, example: examples.apiKey })
+  @ApiErrors('RESOURCE_NOT_FOUND')
   read(@Req() request: FastifyRequest, @Param('id') id: string): Promise<ApiKey> {
     return this.apiKeys.read(caller(request), id);
   }
@@ -61,8 +61,8 @@ export class ApiKeysController {
   @Requires('admin:write')
   @HttpCode(204)
   @ApiOperation({ summary: 'Revoke an API key', description: 'It stops working on every node within a second.' })
-  @ApiNoContentResponse()
-  @ApiErrors('AUTHENTICATION_FAILED', 'INSUFFICIENT_PERMISSIONS', 'RESOURCE_NOT_FOUND')
+  @ApiNoContentResponse({ description: 'The key is revoked' })
+  @ApiErrors('RESOURCE_NOT_FOUND')
   revoke(@Req() request: FastifyRequest, @Param('id') id: string): Promise<void> {
     return this.apiKeys.revoke(caller(request), id);
   }

@@ -186,4 +186,12 @@ function refuseBeyond(
   if (wanted.rateLimit && maker.tier !== 'enterprise') {
     throw new InsufficientPermissions({ cannot_grant: ['rate_limit'] });
   }
+  if (maker.rateLimit && !isWithin(wanted.rateLimit, maker.rateLimit)) {
+    throw new InsufficientPermissions({ cannot_grant: ['rate_limit'], allowed: maker.rateLimit });
+  }
+}
+
+function isWithin(wanted: RateLimit | null, own: RateLimit): boolean {
+  if (!wanted) return false;
+  return wanted.requests_per_minute <= own.requests_per_minute && wanted.burst_size <= own.burst_size;
 }

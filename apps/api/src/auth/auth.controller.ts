@@ -14,6 +14,7 @@ import type { FastifyRequest } from 'fastify';
 import { ApiErrors } from '../platform/http/openapi.js';
 import { Public, Requires } from './access.js';
 import { caller } from './caller.js';
+import { examples } from './examples.js';
 import { SessionsService } from './sessions.service.js';
 
 @ApiTags('Auth')
@@ -28,8 +29,8 @@ export class AuthController {
     summary: 'Log in',
     description: 'Opens a session: a short-lived access token and a refresh token for the next one.',
   })
-  @ApiOkResponse({ standardSchema: tokenPairSchema })
-  @ApiErrors('INVALID_REQUEST', 'AUTHENTICATION_FAILED')
+  @ApiOkResponse({ standardSchema: tokenPairSchema, example: examples.tokenPair })
+  @ApiErrors('INVALID_REQUEST', 'AUTHENTICATION_FAILED', 'SERVICE_OVERLOADED')
   login(@Body({ schema: loginRequestSchema }) { email, password }: LoginRequest): Promise<TokenPair> {
     return this.sessions.login(email, password);
   }
@@ -41,8 +42,8 @@ export class AuthController {
     summary: 'Refresh the tokens of a session',
     description: 'Replaces the refresh token by a new one. A refresh token that is used twice ends its whole session.',
   })
-  @ApiOkResponse({ standardSchema: tokenPairSchema })
-  @ApiErrors('INVALID_REQUEST', 'AUTHENTICATION_FAILED')
+  @ApiOkResponse({ standardSchema: tokenPairSchema, example: examples.tokenPair })
+  @ApiErrors('INVALID_REQUEST', 'AUTHENTICATION_FAILED', 'SERVICE_OVERLOADED')
   refresh(@Body({ schema: refreshRequestSchema }) { refresh_token }: RefreshRequest): Promise<TokenPair> {
     return this.sessions.refresh(refresh_token);
   }
@@ -55,8 +56,7 @@ export class AuthController {
     description:
       'Ends the session of the access token: it and its refresh token stop working. An API key has no session.',
   })
-  @ApiNoContentResponse()
-  @ApiErrors('AUTHENTICATION_FAILED')
+  @ApiNoContentResponse({ description: 'The session has ended' })
   async logout(@Req() request: FastifyRequest): Promise<void> {
     const { sessionId } = caller(request);
     if (sessionId !== null) await this.sessions.logout(sessionId);
@@ -65,8 +65,7 @@ export class AuthController {
   @Get('me')
   @Requires('authenticated')
   @ApiOperation({ summary: 'Who am I', description: 'Tells whose credential it is and what it may do.' })
-  @ApiOkResponse({ standardSchema: identitySchema })
-  @ApiErrors('AUTHENTICATION_FAILED')
+  @ApiOkResponse({ standardSchema: identitySchema, example: examples.identity })
   me(@Req() request: FastifyRequest): Identity {
     const { type, id, name, role, grants, namespace, keyPrefixes, tier } = caller(request);
     return {

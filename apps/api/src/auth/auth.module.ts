@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { DiscoveryModule } from '@nestjs/core';
 import { JwtModule } from '@nestjs/jwt';
 import { PassportModule } from '@nestjs/passport';
 import { Secrets } from '../platform/secrets.js';
@@ -9,6 +10,7 @@ import { AuthController } from './auth.controller.js';
 import { Bootstrap } from './bootstrap.js';
 import { CredentialEpoch } from './credential-epoch.js';
 import { CredentialVerifier } from './credential-verifier.js';
+import { DeclaredAccess } from './declared-access.js';
 import { RateLimiter } from './rate-limiter.js';
 import { SessionsService } from './sessions.service.js';
 import { ApiKeyStrategy } from './strategies/api-key.strategy.js';
@@ -17,6 +19,7 @@ import { VerifiedCredentials } from './verified-credentials.js';
 
 @Module({
   imports: [
+    DiscoveryModule,
     PassportModule,
     JwtModule.registerAsync({ inject: [Secrets], useFactory: ({ jwtSecret }: Secrets) => ({ secret: jwtSecret }) }),
   ],
@@ -29,6 +32,7 @@ import { VerifiedCredentials } from './verified-credentials.js';
     Bootstrap,
     CredentialEpoch,
     CredentialVerifier,
+    DeclaredAccess,
     RateLimiter,
     SessionsService,
     VerifiedCredentials,

@@ -43,6 +43,7 @@ export class SessionsService {
    */
   async refresh(token: string): Promise<TokenPair> {
     const tokenHash = hashSecret(token);
+    let replayed = false;
     const pair = await this.database.transaction(async (transaction) => {
       // One statement decides who uses the token: of concurrent calls one gets a row.
       const claimed = await transaction
@@ -54,7 +55,8 @@ export class SessionsService {
       const stored = await transaction.findOneBy(RefreshToken, { tokenHash });
       if (!stored) return undefined;
       if (claimed.affected !== 1) {
-        if (stored.usedAt) await this.end(transaction, stored.sessionId);
+        replayed = stored.usedAt !== null;
+        if (replayed) await this.end(transaction, stored.sessionId);
         return undefined;
       }
       const session = await transaction.findOneBy(Session, { id: stored.sessionId });
@@ -62,6 +64,7 @@ export class SessionsService {
       if (!user || user.disabledAt) return undefined;
       return this.issuePair(transaction, user.id, stored.sessionId);
     });
+    if (replayed) this.verified.forgetAll();
     if (!pair) throw new AuthenticationFailed('the refresh token is unknown, expired or used');
     return pair;
   }

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { DependencyUnavailable } from '../platform/http/api-error.js';
 import { CredentialEpoch } from './credential-epoch.js';
+import type { PresentedCredential } from './presented-credential.js';
 import type { Principal } from './principal.js';
 
 const MAX_REMEMBERED = 10_000;
@@ -16,37 +17,40 @@ const MAX_AGE_MS = 900;
  */
 @Injectable()
 export class VerifiedCredentials {
-  private readonly remembered = new Map<string, Principal>();
+  private readonly remembered = { api_key: new Map<string, Principal>(), jwt: new Map<string, Principal>() };
   private knownEpoch = '';
+  /** Rises whenever everything is forgotten. */
+  private generation = 0;
   private checkedAt = -Infinity;
   private checking: Promise<void> | undefined;
 
   constructor(private readonly epochs: CredentialEpoch) {}
 
   /** The principal of a verified credential. Undefined: verify it, after `catchUp`. */
-  recall(credential: string): Principal | undefined {
+  recall({ kind, text }: PresentedCredential): Principal | undefined {
     const age = performance.now() - this.checkedAt;
     if (age > REFRESH_AFTER_MS) {
       if (age > MAX_AGE_MS) return undefined;
       this.catchUp().catch(() => undefined);
     }
-    const principal = this.remembered.get(credential);
+    const principal = this.remembered[kind].get(text);
     return principal && principal.expiresAtMs > Date.now() ? principal : undefined;
   }
 
-  /** The epoch as last seen: to be noted before a credential is verified, and handed to `remember`. */
-  get epoch(): string {
-    return this.knownEpoch;
+  /** To be noted before a credential is verified, and handed to `remember`. */
+  get now(): number {
+    return this.generation;
   }
 
   /** Keeps a verified credential, unless some credential has ended since its verification began: it may be that one. */
-  remember(credential: string, principal: Principal, epoch: string): void {
-    if (epoch !== this.knownEpoch) return;
-    if (this.remembered.size >= MAX_REMEMBERED) {
-      const [oldest] = this.remembered.keys();
-      if (oldest !== undefined) this.remembered.delete(oldest);
+  remember({ kind, text }: PresentedCredential, principal: Principal, since: number): void {
+    if (since !== this.generation) return;
+    const remembered = this.remembered[kind];
+    if (remembered.size >= MAX_REMEMBERED) {
+      const [oldest] = remembered.keys();
+      if (oldest !== undefined) remembered.delete(oldest);
     }
-    this.remembered.set(credential, principal);
+    remembered.set(text, principal);
   }
 
   /**
@@ -60,15 +64,16 @@ export class VerifiedCredentials {
 
   /** Called where a credential has ended on this node, so that it does not work for another moment. */
   forgetAll(): void {
-    this.remembered.clear();
-    this.knownEpoch = '';
+    this.remembered.api_key.clear();
+    this.remembered.jwt.clear();
+    this.generation++;
   }
 
   private async check(): Promise<void> {
     const askedAt = performance.now();
     try {
       const epoch = await this.epochs.current();
-      if (epoch !== this.knownEpoch) this.remembered.clear();
+      if (epoch !== this.knownEpoch) this.forgetAll();
       this.knownEpoch = epoch;
       this.checkedAt = askedAt;
     } catch (cause) {

@@ -19,14 +19,12 @@ import {
   TooDeep,
   type Written,
 } from '@cache-system/cache-engine';
-import { deleteQuerySchema, patchQuerySchema, touchRequestSchema, writeQuerySchema } from '@cache-system/contracts';
+import { deleteQuerySchema, patchQuerySchema, writeQuerySchema } from '@cache-system/contracts';
 import { Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ApiError, InvalidRequest } from '../platform/http/api-error.js';
-import { parseJsonBody } from '../platform/http/json-body.js';
 import { LiveConfig } from '../platform/live-config.js';
 import { elapsedMs, JSON_TYPE, respond } from '../platform/http/respond.js';
-import { validate } from '../platform/http/validation.js';
 import { cacheError } from './cache-errors.js';
 import { cacheKey, type CacheKey } from './cache-key.js';
 import { etag, parseVersion, versionText } from './etag.js';
@@ -37,6 +35,7 @@ import {
   readIncrementBody,
   readJsonText,
   readPatchBody,
+  readTouchBody,
   readWriteBody,
   storableValue,
 } from './write-body.js';
@@ -98,7 +97,7 @@ export class CacheWrites {
   async touch(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     requireJsonAccepted(request);
     const key = cacheKey(request);
-    const { ttl } = validate(touchRequestSchema, parseJsonBody(rawBody(request)).value);
+    const { ttl } = readTouchBody(rawBody(request));
     const stamp = await this.attempt(request, key, undefined, true, (condition) =>
       this.cache.touch(key.full, ttl, condition),
     );
@@ -218,6 +217,8 @@ function combine(
     ifVersion === undefined ? undefined : [parseVersion(ifVersion)].filter((version) => version !== undefined);
   const listed = http?.versionIn;
   const versionIn = listed && wanted ? listed.filter((version) => wanted.includes(version)) : (listed ?? wanted);
+  // An entry that must be there and must not: nothing holds.
+  if (mustExist && http?.exists === false) return { versionIn: [] };
   return { ...(mustExist && { exists: true }), ...http, ...(versionIn && { versionIn }) };
 }
 

@@ -6,7 +6,9 @@ import { parseVersion } from './etag.js';
 /** What `If-Match` or `If-None-Match` lists: any entry, or these versions. */
 type EntityTags = '*' | readonly { readonly version: number | undefined; readonly weak: boolean }[];
 
-const ENTITY_TAG = /^(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"$/;
+/** One entity tag of a list, up to the comma after it; the tag itself may hold commas. */
+const LISTED_TAG = /[\t ,]*(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"[\t ]*(?=,|$)/y;
+const LIST_END = /^[\t ,]*$/;
 
 /**
  * The preconditions of a write, RFC 9110 section 13. `If-Match` compares strongly, `If-None-Match` weakly.
@@ -37,17 +39,16 @@ export function readPreconditions(request: FastifyRequest, version: number): 'fa
 function parse(name: string, header: string | undefined): EntityTags | undefined {
   if (header === undefined) return undefined;
   if (header.trim() === '*') return '*';
-  return header
-    .split(',')
-    .map((part) => part.trim())
-    .filter((part) => part !== '')
-    .map((part) => {
-      const [, weak, opaque] = ENTITY_TAG.exec(part) ?? [];
-      if (opaque === undefined) {
-        throw new InvalidRequest([{ path: name, reason: 'must be * or a list of entity tags in double quotes' }]);
-      }
-      return { version: parseVersion(opaque), weak: weak !== undefined };
-    });
+  const tags: { version: number | undefined; weak: boolean }[] = [];
+  let end = 0;
+  LISTED_TAG.lastIndex = 0;
+  for (let found = LISTED_TAG.exec(header); found; found = LISTED_TAG.exec(header)) {
+    const [, weak, opaque = ''] = found;
+    tags.push({ version: parseVersion(opaque), weak: weak !== undefined });
+    end = LISTED_TAG.lastIndex;
+  }
+  if (LIST_END.test(header.slice(end))) return tags;
+  throw new InvalidRequest([{ path: name, reason: 'must be * or a list of entity tags in double quotes' }]);
 }
 
 function versions(tags: readonly { readonly version: number | undefined }[]): number[] {

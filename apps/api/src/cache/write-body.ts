@@ -3,6 +3,8 @@ import {
   incrementRequestSchema,
   type MergeStrategy,
   patchRequestSchema,
+  type TouchRequest,
+  touchRequestSchema,
   type WriteOptions,
   writeRequestSchema,
 } from '@cache-system/contracts';
@@ -56,10 +58,15 @@ export function readIncrementBody(bytes: Buffer | undefined): IncrementBody {
   return { byText: members.get('by') ?? '1', initialText: members.get('initial') ?? '0', ttl };
 }
 
+/** Body of a touch. @throws InvalidRequest */
+export function readTouchBody(bytes: Buffer | undefined): TouchRequest {
+  return validate(touchRequestSchema, plain(readMembers(bytes)));
+}
+
 /** A body that is a value itself, as in the two patch formats. @throws InvalidRequest */
 export function readJsonText(bytes: Buffer | undefined): string {
   const { text } = parseJsonBody(bytes);
-  return refusingDepth(() => {
+  return refusing(() => {
     memberTexts(`{"value":${text}}`, MAX_DEPTH + 1);
     return text.trim();
   });
@@ -83,15 +90,15 @@ function readMembers(bytes: Buffer | undefined): Members {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new InvalidRequest([{ path: '', reason: 'the body must be a JSON object' }]);
   }
-  return refusingDepth(() => memberTexts(text, MAX_DEPTH + 1));
+  return refusing(() => memberTexts(text, MAX_DEPTH + 1));
 }
 
-function refusingDepth<T>(read: () => T): T {
+function refusing<T>(read: () => T, within = ''): T {
   try {
     return read();
   } catch (cause) {
     if (cause instanceof DuplicateMember) {
-      throw new InvalidRequest([{ path: cause.member, reason: 'is there twice' }], { cause });
+      throw new InvalidRequest([{ path: within + cause.member, reason: 'is there twice' }], { cause });
     }
     if (cause instanceof TooDeep) {
       throw new InvalidRequest([{ path: 'value', reason: `is nested deeper than ${MAX_DEPTH} levels` }], { cause });
@@ -110,6 +117,8 @@ function readValue(members: Members): string {
 function readRest<T>(schema: z.ZodType<T>, members: Members): T {
   const rest = new Map(members);
   rest.delete('value');
+  const options = rest.get('options');
+  if (options?.startsWith('{')) refusing(() => memberTexts(options), 'options.');
   return validate(schema, plain(rest));
 }
 

@@ -1,17 +1,16 @@
 import { ApiKeyRecord } from '../auth/api-key.entity.js';
 import { RefreshToken, Session } from '../auth/session.entity.js';
 import { User } from '../auth/user.entity.js';
-import type { Environment } from '../platform/env.js';
-import { LiveConfig, readConfig } from '../platform/live-config.js';
+import { LiveConfig } from '../platform/live-config.js';
 import type { Foundations } from '../platform/platform.module.js';
 import { openDatabase } from '../platform/postgres/database.js';
 import { readSecrets } from '../platform/secrets.js';
 import { Traffic } from '../platform/traffic.js';
+import type { Settings } from './settings.js';
 
 /** @throws StartRefused when the process cannot run with these settings */
-export async function layFoundations(environment: Environment): Promise<Foundations> {
-  const config = new LiveConfig(readConfig(environment));
+export async function layFoundations({ environment, config }: Settings): Promise<Foundations> {
   const secrets = readSecrets(environment);
   const database = await openDatabase(environment, [ApiKeyRecord, RefreshToken, Session, User]);
-  return { environment, config, secrets, database, traffic: new Traffic() };
+  return { environment, config: new LiveConfig(config), secrets, database, traffic: new Traffic() };
 }

@@ -1,16 +1,16 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readEnvironment } from '../platform/env.js';
 import { createDocument } from '../platform/http/openapi.js';
 import { VERSION } from '../platform/version.js';
 import { createApplication } from './application.js';
 import { layFoundations } from './foundations.js';
+import { readSettings } from './settings.js';
 
 /** `node openapi.js FILE` writes the OpenAPI document; with `--check` it only says whether the file is up to date. */
 const [file = 'openapi.json'] = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const dataDir = mkdtempSync(join(tmpdir(), 'cache-system-openapi-'));
-const foundations = await layFoundations(readEnvironment({ DATA_DIR: dataDir, LOG_LEVEL: 'silent' }));
+const foundations = await layFoundations(readSettings({ DATA_DIR: dataDir, LOG_LEVEL: 'silent' }));
 const app = await createApplication(foundations);
 await app.init();
 const text = `${JSON.stringify(createDocument(app, VERSION), null, 2)}\n`;

@@ -1,24 +1,28 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Bootstrap } from '../auth/bootstrap.js';
 import { Drain } from '../platform/drain.js';
-import { type Environment, readEnvironment, StartRefused } from '../platform/env.js';
+import { type Environment, StartRefused } from '../platform/env.js';
+import { Connections } from '../platform/http/connections.js';
 import { log, startLog } from '../platform/logging.js';
 import type { Foundations } from '../platform/platform.module.js';
 import { createApplication } from './application.js';
 import { banner } from './banner.js';
 import { layFoundations } from './foundations.js';
+import { readSettings } from './settings.js';
 
 /** Time for a load balancer to see that the node is not ready any more, before it stops listening. */
 const NOTICE_MS = 200;
 
 async function main(): Promise<void> {
   // eslint-disable-next-line no-restricted-syntax -- the one place where the environment comes in
-  const environment = readEnvironment(process.env);
+  const settings = readSettings(process.env);
+  const { environment } = settings;
   startLog(environment.LOG_LEVEL, environment.NODE_NAME);
-  const foundations = await layFoundations(environment);
+  const foundations = await layFoundations(settings);
   const app = await createApplication(foundations);
+  const connections = new Connections(app.getHttpServer());
   await listen(app, environment);
-  stopOnSignals(app, foundations);
+  stopOnSignals(app, foundations, connections);
   process.stdout.write(banner(await app.getUrl(), environment, app.get(Bootstrap).firstStart));
 }
 
@@ -39,7 +43,7 @@ async function listen(app: NestFastifyApplication, { PORT, HOST }: Environment):
 }
 
 /** On a signal: not ready at once, then what is in flight finishes, then everything closes. */
-function stopOnSignals(app: NestFastifyApplication, { config, database }: Foundations): void {
+function stopOnSignals(app: NestFastifyApplication, { config, database }: Foundations, connections: Connections): void {
   const stop = async (signal: string) => {
     const { drain_timeout: drainTimeout } = config.current.server;
     app.get(Drain).draining = true;
@@ -49,6 +53,7 @@ function stopOnSignals(app: NestFastifyApplication, { config, database }: Founda
       process.exit(1);
     }, drainTimeout * 1000);
     await new Promise((resolve) => setTimeout(resolve, signal === 'SIGTERM' ? NOTICE_MS : 0));
+    connections.closeUnused();
     await app.close();
     await database.stop();
     clearTimeout(deadline);

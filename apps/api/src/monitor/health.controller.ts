@@ -1,9 +1,11 @@
 import { probeSchema } from '@cache-system/contracts';
-import { Controller, Get } from '@nestjs/common';
-import { ApiOkResponse, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { Controller, Get, ServiceUnavailableException } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { HealthCheckService, type HealthCheckResult, HealthIndicatorService } from '@nestjs/terminus';
 import { Public } from '../auth/access.js';
 import { Drain } from '../platform/drain.js';
+import { ApiError } from '../platform/http/api-error.js';
+import { ApiErrors } from '../platform/http/openapi.js';
 import { COMPONENTS, HealthChecks } from './health-checks.js';
 
 const PROBE_TIMEOUT_MS = 2000;
@@ -24,6 +26,7 @@ export class HealthController {
   @Public()
   @ApiOperation({ summary: 'Is the process alive', description: 'Says nothing about what the process depends on.' })
   @ApiOkResponse({ standardSchema: probeSchema, example: OK })
+  @ApiErrors()
   live(): Promise<HealthCheckResult> {
     return this.health.check([]);
   }
@@ -32,11 +35,21 @@ export class HealthController {
   @Public()
   @ApiOperation({
     summary: 'May traffic be sent here',
-    description: '503 while the process starts or stops, or when a part that it needs is down.',
+    description: '503 while the process stops, or when a part that it needs is down: `details` says which.',
   })
   @ApiOkResponse({ standardSchema: probeSchema, example: OK })
-  @ApiResponse({ status: 503, standardSchema: probeSchema, description: 'Send traffic elsewhere' })
-  ready(): Promise<HealthCheckResult> {
+  @ApiErrors('SERVICE_OVERLOADED')
+  async ready(): Promise<HealthCheckResult> {
+    try {
+      return await this.checkAll();
+    } catch (cause) {
+      if (!(cause instanceof ServiceUnavailableException)) throw cause;
+      const { error = {} } = cause.getResponse() as HealthCheckResult;
+      throw new ApiError('SERVICE_OVERLOADED', error, { cause, headers: { 'Retry-After': '1' } });
+    }
+  }
+
+  private checkAll(): Promise<HealthCheckResult> {
     return this.health.check([
       () => {
         const indicator = this.indicators.check('lifecycle');

@@ -32,7 +32,7 @@ export class MonitorController {
       },
     },
   })
-  @ApiErrors('INVALID_REQUEST', 'AUTHENTICATION_FAILED', 'INSUFFICIENT_PERMISSIONS')
+  @ApiErrors('INVALID_REQUEST')
   readHealth(@Query({ schema: healthQuerySchema }) query: HealthQuery): Promise<Health> {
     return this.report.create(query);
   }

@@ -6,6 +6,7 @@ import { z } from 'zod';
 /** Texts that stand in every guide and so protect nothing. */
 const WELL_KNOWN_SECRETS = /^(secret|changeme|change-me|password|admin|test|default|example|your[-_].*|(.)\2+)$/i;
 const MIN_SECRET_LENGTH = 32;
+const DEFAULT_DATA_DIR = '.data';
 
 const urlOf = (...schemes: string[]) =>
   z.string().refine((text) => URL.canParse(text) && schemes.includes(new URL(text).protocol), {
@@ -24,7 +25,7 @@ const environmentSchema = z.object({
   DATA_DIR: z
     .string()
     .min(1)
-    .default('.data')
+    .default(DEFAULT_DATA_DIR)
     .transform((path) => resolve(path)),
   DATABASE_URL: urlOf('postgres:', 'postgresql:').optional(),
   REDIS_URL: urlOf('redis:', 'rediss:').optional(),
@@ -61,11 +62,15 @@ const environmentSchema = z.object({
     ),
 });
 
-/** The settings that a process is started with. Everything that can change while it runs is in the configuration. */
-export type Environment = Readonly<z.infer<typeof environmentSchema>> & {
+/** Where the configuration comes from, beside its defaults. */
+export interface ConfigSources {
+  readonly CONFIG_FILE?: string | undefined;
   /** `CACHE__LAYERS__L1__SIZE_MB=…` and the like: dotted path to text. */
   readonly configOverrides: ReadonlyMap<string, string>;
-};
+}
+
+/** The settings that a process is started with. Everything that can change while it runs is in the configuration. */
+export type Environment = Readonly<z.infer<typeof environmentSchema>> & ConfigSources;
 
 /** The process cannot start like this; `problems` says everything that is wrong, not only the first thing. */
 export class StartRefused extends Error {
@@ -76,26 +81,39 @@ export class StartRefused extends Error {
 
 /** @throws StartRefused with every problem */
 export function readEnvironment(variables: NodeJS.ProcessEnv): Environment {
-  // An empty variable means "not set", as in `docker compose` files.
-  const given = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ''));
+  const given = withoutEmpty(variables);
   const parsed = environmentSchema.safeParse(given);
-  const problems = parsed.success
-    ? [...missingInProduction(parsed.data), ...unusableDataDir(parsed.data.DATA_DIR)]
-    : parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
+  const problems = [
+    ...(parsed.error?.issues ?? []).map(({ path, message }) => `${path.join('.')}: ${message}`),
+    ...missingInProduction(given),
+    ...unusableDataDir(resolve(given['DATA_DIR'] ?? DEFAULT_DATA_DIR)),
+  ];
   if (problems.length > 0 || !parsed.success) throw new StartRefused(problems);
-  const overrides = Object.entries(given).filter((entry): entry is [string, string] => entry[0].includes('__'));
-  return Object.freeze({
-    ...parsed.data,
-    configOverrides: new Map(overrides.map(([name, text]) => [name.toLowerCase().replaceAll('__', '.'), text])),
-  });
+  return Object.freeze({ ...parsed.data, ...configSources(variables) });
 }
 
-function missingInProduction(environment: z.infer<typeof environmentSchema>): string[] {
-  if (environment.NODE_ENV !== 'production') return [];
+/** Where the configuration comes from; known also when other variables are wrong. */
+export function configSources(variables: NodeJS.ProcessEnv): ConfigSources {
+  const given = withoutEmpty(variables);
+  const overrides = Object.entries(given).filter(([name]) => name.includes('__'));
+  return {
+    CONFIG_FILE: environmentSchema.shape.CONFIG_FILE.safeParse(given['CONFIG_FILE']).data,
+    configOverrides: new Map(overrides.map(([name, text]) => [name.toLowerCase().replaceAll('__', '.'), text])),
+  };
+}
+
+/** An empty variable means "not set", as in `docker compose` files. */
+function withoutEmpty(variables: NodeJS.ProcessEnv): Record<string, string> {
+  const set = Object.entries(variables).filter((entry): entry is [string, string] => Boolean(entry[1]));
+  return Object.fromEntries(set);
+}
+
+function missingInProduction(given: Record<string, string>): string[] {
+  if (given['NODE_ENV'] !== 'production') return [];
   const problems: string[] = [];
   const make = 'make one with: openssl rand -base64 32';
-  for (const name of ['JWT_SECRET', 'ADMIN_PASSWORD'] as const) {
-    const secret = environment[name];
+  for (const name of ['JWT_SECRET', 'ADMIN_PASSWORD']) {
+    const secret = given[name];
     if (secret === undefined) problems.push(`${name}: is required in production; ${make}`);
     else if (WELL_KNOWN_SECRETS.test(secret)) problems.push(`${name}: is a well-known text; ${make}`);
   }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { type Config, configSchema } from '@cache-system/contracts';
 import { parse as parseToml } from 'smol-toml';
 import { parse as parseYaml } from 'yaml';
-import { type Environment, StartRefused } from './env.js';
+import { type ConfigSources, StartRefused } from './env.js';
 
 type Tree = Record<string, unknown>;
 type Listener = (config: Config) => void;
@@ -33,10 +33,10 @@ export class LiveConfig {
  * Defaults, then the file, then the environment.
  * @throws StartRefused with every problem
  */
-export function readConfig(environment: Pick<Environment, 'CONFIG_FILE' | 'configOverrides'>): Config {
-  const tree = environment.CONFIG_FILE === undefined ? {} : readFile(environment.CONFIG_FILE);
+export function readConfig({ CONFIG_FILE, configOverrides }: ConfigSources): Config {
+  const tree = CONFIG_FILE === undefined ? {} : readFile(CONFIG_FILE);
   const sections = Object.keys(configSchema.shape);
-  for (const [path, text] of environment.configOverrides) {
+  for (const [path, text] of configOverrides) {
     const steps = path.split('.');
     if (sections.includes(steps[0] ?? '')) setAt(tree, steps, valueOf(text));
   }

@@ -30,7 +30,8 @@ export class Client {
 
   send(method: string, path: string, { headers = {}, body }: Ask = {}): Promise<Answer> {
     const raw = typeof body === 'string' || body instanceof Uint8Array;
-    const bytes = body === undefined ? undefined : raw ? Buffer.from(body as string) : Buffer.from(JSON.stringify(body));
+    const bytes =
+      body === undefined ? undefined : raw ? Buffer.from(body as string) : Buffer.from(JSON.stringify(body));
     const { hostname, port } = new URL(this.url);
     return new Promise((resolve, reject) => {
       const request = httpRequest({
@@ -41,7 +42,8 @@ export class Client {
         path,
         headers: {
           ...this.defaults,
-          ...(bytes && { 'content-type': 'application/json', 'content-length': String(bytes.length) }),
+          ...(bytes && { 'content-type': 'application/json' }),
+          ...(bytes && !('transfer-encoding' in headers) && { 'content-length': String(bytes.length) }),
           ...headers,
         },
       });
@@ -81,4 +83,12 @@ function parsed(text: string): unknown {
 /** Path of a key, percent-encoded. */
 export function entryPath(key: string, rest = ''): string {
   return `/v1/cache/${encodeURIComponent(key)}${rest}`;
+}
+
+/** The value in the answer to a read, as the text that came. */
+export function valueText(answer: Answer, key: string): string {
+  const before = `{"key":${JSON.stringify(key)},"value":`;
+  if (!answer.text.startsWith(before))
+    throw new Error(`not the answer to a read of ${key}: ${answer.text.slice(0, 300)}`);
+  return answer.text.slice(before.length, -1);
 }

@@ -105,11 +105,7 @@ export class MemoryLayer implements Layer {
   }
 
   applyMany(mutations: readonly Mutation[]): Promise<readonly Outcome[]> {
-    try {
-      return Promise.resolve(mutations.map((mutation) => this.apply(mutation)));
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return new Promise((resolve) => resolve(mutations.map((mutation) => this.apply(mutation))));
   }
 
   scan(prefix: string, cursor: string | undefined, limit: number): Promise<KeyPage> {

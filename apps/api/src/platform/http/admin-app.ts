@@ -2,6 +2,8 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import fastifyStatic from '@fastify/static';
 import type { FastifyInstance } from 'fastify';
+import { ApiError } from './api-error.js';
+import { respondError } from './respond.js';
 
 /** Where the build of the admin app lies, seen from the build of the API. */
 const APP_DIR = fileURLToPath(new URL('../../../../admin/dist', import.meta.url));
@@ -18,7 +20,7 @@ const CONTENT_SECURITY_POLICY = [
   "frame-ancestors 'none'",
 ].join('; ');
 
-/** Serves the admin app below `/admin`; every path that is no file of it is a page of it. */
+/** Serves the admin app below `/admin`; every path that is no file of it is a page of it, but for its assets. */
 export async function serveAdminApp(fastify: FastifyInstance): Promise<void> {
   if (!existsSync(APP_DIR)) return;
   await fastify.register(async (scope) => {
@@ -43,6 +45,10 @@ export async function serveAdminApp(fastify: FastifyInstance): Promise<void> {
     });
     scope.get('/admin', (_request, reply) => reply.redirect('/admin/'));
     scope.get('/admin/', (_request, reply) => reply.sendFile('index.html'));
+    scope.get('/admin/assets/*', (request, reply) => {
+      const path = request.url.split('?', 1)[0] ?? '';
+      respondError(request, reply, new ApiError('ROUTE_NOT_FOUND', { method: request.method, path }));
+    });
     scope.get('/admin/*', (_request, reply) => reply.sendFile('index.html'));
   });
 }

@@ -38,6 +38,15 @@ export class InvalidRequest extends ApiError {
   }
 }
 
+/** The response names what is spoken in the header that RFC 9110, section 15.5.16, has for it. */
+export class UnsupportedMediaType extends ApiError {
+  constructor(header: 'Content-Type' | 'Content-Encoding', supported: readonly string[], options?: ApiErrorOptions) {
+    const answerHeader = header === 'Content-Type' ? 'Accept' : 'Accept-Encoding';
+    const headers = { [answerHeader]: supported.join(', ') };
+    super('UNSUPPORTED_MEDIA_TYPE', { header, supported }, { ...options, headers });
+  }
+}
+
 export class AuthenticationFailed extends ApiError {
   constructor(reason: string, options?: ApiErrorOptions) {
     super('AUTHENTICATION_FAILED', { reason }, { ...options, headers: { 'WWW-Authenticate': 'Bearer' } });

@@ -1,7 +1,9 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { log } from '../logging.js';
-import { ApiError, InvalidRequest } from './api-error.js';
+import { databaseError } from '../postgres/failures.js';
+import { ApiError, InvalidRequest, UnsupportedMediaType } from './api-error.js';
+import { bodyTypes } from './json-body.js';
 import { respondError } from './respond.js';
 import type { RouteTable } from './route-table.js';
 
@@ -14,7 +16,7 @@ export class ErrorFilter implements ExceptionFilter {
     const http = host.switchToHttp();
     const request = http.getRequest<FastifyRequest>();
     const reply = http.getResponse<FastifyReply>();
-    const apiError = this.unrouted(error, request) ?? translateError(error);
+    const apiError = this.unrouted(error, request) ?? translateError(error, request);
     if (apiError.status >= 500) {
       log.error({ err: error, request_id: request.id, method: request.method, code: apiError.code }, apiError.message);
     }
@@ -38,15 +40,22 @@ export class ErrorFilter implements ExceptionFilter {
 }
 
 /** What the caller gets to see of any error. */
-export function translateError(error: unknown): ApiError {
+export function translateError(error: unknown, request: FastifyRequest): ApiError {
   if (error instanceof ApiError) return error;
   const cause = error;
-  switch ((error as Partial<FastifyError>).code) {
+  // Nest wraps what Fastify throws.
+  const thrown = error instanceof HttpException ? error.cause : error;
+  switch ((thrown as Partial<FastifyError> | undefined)?.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return new ApiError('PAYLOAD_TOO_LARGE', { part: 'body' }, { cause, headers: { Connection: 'close' } });
+      // The connection stays open and the rest is read away: closed at once, the answer would often be lost with it.
+      return new ApiError(
+        'PAYLOAD_TOO_LARGE',
+        { part: 'body', limit_bytes: request.routeOptions.bodyLimit },
+        { cause },
+      );
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
     case 'FST_ERR_CTP_EMPTY_TYPE':
-      return new ApiError('UNSUPPORTED_MEDIA_TYPE', { supported: ['application/json'] }, { cause });
+      return new UnsupportedMediaType('Content-Type', bodyTypes(request.method), { cause });
     case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
       return new InvalidRequest([{ path: 'Content-Length', reason: 'does not match the body' }], { cause });
     case 'FST_ERR_BAD_URL':
@@ -54,10 +63,8 @@ export function translateError(error: unknown): ApiError {
       return new ApiError('INVALID_KEY_FORMAT', { rule: 'the path must be valid percent-encoded UTF-8' }, { cause });
     default:
   }
-  if (error instanceof HttpException && error.getStatus() === 413)
-    return new ApiError('PAYLOAD_TOO_LARGE', {}, { cause });
   if (error instanceof HttpException && error.getStatus() < 500) {
     return new InvalidRequest([{ path: '', reason: error.message }], { cause });
   }
-  return new ApiError('INTERNAL_SERVER_ERROR', {}, { cause });
+  return databaseError(error) ?? new ApiError('INTERNAL_SERVER_ERROR', {}, { cause });
 }

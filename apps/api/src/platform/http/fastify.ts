@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Config } from '@cache-system/contracts';
-import Fastify, { type FastifyInstance } from 'fastify';
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Socket } from 'node:net';
 import type { Traffic } from '../traffic.js';
-import { ApiError } from './api-error.js';
+import { ApiError, InvalidRequest, UnsupportedMediaType } from './api-error.js';
 import { translateError } from './error-filter.js';
-import { parseJsonBody } from './json-body.js';
+import { bodyTypes, JSON_TYPES, parseFields, PATCH_TYPES } from './json-body.js';
 import { commonHeaders, respondError } from './respond.js';
 
 declare module 'fastify' {
@@ -20,7 +20,6 @@ declare module 'fastify' {
 const ENVELOPE_BYTES = 64 * 1024;
 const MAX_URL_PARAM_LENGTH = 16 * 1024;
 const VALID_REQUEST_ID = /^[\w.-]{1,128}$/;
-export const JSON_BODY_TYPES = ['application/json', 'application/merge-patch+json', 'application/json-patch+json'];
 
 /** The HTTP server below Nest: limits, body parsers, request ids and what is counted of each response. */
 export function createFastify(config: Config, traffic: Traffic): FastifyInstance {
@@ -34,20 +33,28 @@ export function createFastify(config: Config, traffic: Traffic): FastifyInstance
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: MAX_URL_PARAM_LENGTH },
-    http: { headersTimeout: server.headers_timeout * 1000, connectionsCheckingInterval: 1000 },
+    // Node would refuse such a request itself, with an answer that has no body.
+    http: {
+      requireHostHeader: false,
+      headersTimeout: server.headers_timeout * 1000,
+      connectionsCheckingInterval: 1000,
+    },
     frameworkErrors: (error, request, reply) => {
       request.startedAt = performance.now();
-      respondError(request, reply, translateError(error));
+      respondError(request, reply, translateError(error, request));
     },
     clientErrorHandler: answerMalformedHttp,
   });
   fastify.server.maxConnections = server.max_connections;
+  // An expectation that nobody knows may be ignored (RFC 9110, section 10.1.1); Node's own 417 would have no body.
+  fastify.server.on('checkExpectation', (request, response) => fastify.server.emit('request', request, response));
 
   fastify.decorateRequest('startedAt', 0);
   fastify.decorateRequest('rateLimit', undefined);
   fastify.addHook('onRequest', (request, _reply, done) => {
     request.startedAt = performance.now();
-    done();
+    if (request.headers.host !== undefined || request.raw.httpVersion === '1.0') done();
+    else done(new InvalidRequest([{ path: 'Host', reason: 'is required' }]));
   });
   fastify.addHook('onSend', (request, reply, _payload, done) => {
     reply.headers(commonHeaders(request));
@@ -59,17 +66,30 @@ export function createFastify(config: Config, traffic: Traffic): FastifyInstance
   });
 
   fastify.removeAllContentTypeParsers();
-  fastify.addContentTypeParser(JSON_BODY_TYPES, { parseAs: 'buffer' }, (request, body, done) => {
-    const bytes = body as Buffer;
-    if (request.routeOptions.config.rawBody) return done(null, bytes);
-    if (bytes.length === 0) return done(null, undefined);
-    try {
-      done(null, parseJsonBody(bytes).value);
-    } catch (error) {
-      done(error as Error);
-    }
+  fastify.addContentTypeParser(JSON_TYPES, { parseAs: 'buffer' }, readBody);
+  fastify.addContentTypeParser(PATCH_TYPES, { parseAs: 'buffer' }, (request, body, done) => {
+    if (request.method === 'PATCH') readBody(request, body, done);
+    else done(new UnsupportedMediaType('Content-Type', bodyTypes(request.method)));
   });
   return fastify;
+}
+
+/** The body as the route takes it: the bytes that came, or what they say as JSON. */
+function readBody(
+  request: FastifyRequest,
+  body: string | Buffer,
+  done: (error: Error | null, body?: unknown) => void,
+): void {
+  const encoding = request.headers['content-encoding'] ?? 'identity';
+  if (encoding !== 'identity') return done(new UnsupportedMediaType('Content-Encoding', ['identity']));
+  const bytes = body as Buffer;
+  if (request.routeOptions.config.rawBody) return done(null, bytes);
+  if (bytes.length === 0) return done(null, undefined);
+  try {
+    done(null, parseFields(bytes));
+  } catch (error) {
+    done(error as Error);
+  }
 }
 
 /** Keeps a usable id that the caller sends, so that its logs and ours can be joined. */
@@ -104,6 +124,6 @@ function answerMalformedHttp(error: Error & { code?: string }, socket: Socket): 
   });
   socket.end(
     `HTTP/1.1 ${apiError.status} Error\r\nContent-Type: application/json; charset=utf-8\r\nX-Request-Id: ${id}\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+      `X-Response-Time: 0ms\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
 }

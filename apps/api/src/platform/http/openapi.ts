@@ -69,15 +69,15 @@ export function createDocument(app: INestApplication, version: string): OpenAPIO
 }
 
 function toJsonSchema(schema: z.ZodType): JsonSchema {
-  const { $defs, $schema: _, ...own } = z.toJSONSchema(schema, { target: 'openapi-3.0', io: 'input' }) as JsonSchema;
-  for (const [id, definition] of Object.entries(($defs ?? {}) as Record<string, JsonSchema>)) {
+  const { definitions, $schema: _, ...own } = z.toJSONSchema(schema, { target: 'openapi-3.0', io: 'input' }) as JsonSchema;
+  for (const [id, definition] of Object.entries((definitions ?? {}) as Record<string, JsonSchema>)) {
     components[id] = withComponentRefs(definition);
   }
   return withComponentRefs(own);
 }
 
 function withComponentRefs(schema: JsonSchema): JsonSchema {
-  return JSON.parse(JSON.stringify(schema).replaceAll('#/$defs/', '#/components/schemas/')) as JsonSchema;
+  return JSON.parse(JSON.stringify(schema).replaceAll('#/definitions/', '#/components/schemas/')) as JsonSchema;
 }
 
 function errorExample(code: ErrorCode) {

@@ -1,0 +1,194 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { readResponseSchema } from '@cache-system/contracts';
+import { startApi } from '../../../tools/harness/api-process.mjs';
+import { Client, entryPath, valueText } from './support/client.js';
+import { expectError, expectExactly, expectWritten } from './support/expectations.js';
+import { type Service, startService } from './support/service.js';
+
+let service: Service;
+let client: Client;
+
+beforeAll(async () => {
+  service = await startService();
+  client = service.client;
+});
+afterAll(() => service.stop());
+
+describe('PUT', () => {
+  test('creates_with_201_and_exactly_the_fields_of_the_contract', async () => {
+    const before = Date.now();
+    const answer = await client.put(entryPath('user:1'), '{"value": {"name":"Jürgen"} }');
+    const after = Date.now();
+    const { metadata, ...rest } = expectWritten(answer, 'created');
+    expect(rest).toEqual({ key: 'user:1', status: 'created', cache_layers: ['L1', 'L2'] });
+    expect(metadata).toMatchObject({ size_bytes: 18, compression_ratio: 1, replicated_to: [] });
+    const createdAt = Date.parse(metadata.created_at);
+    expect(createdAt).toBeGreaterThanOrEqual(before);
+    expect(createdAt).toBeLessThanOrEqual(after);
+    expect(metadata.updated_at).toBe(metadata.created_at);
+  });
+
+  test('replaces_with_200_a_new_version_and_the_old_creation_time', async () => {
+    const first = expectWritten(await client.put(entryPath('again'), { value: 1 }), 'created');
+    const second = expectWritten(await client.put(entryPath('again'), { value: 2 }), 'updated');
+    expect(second.metadata.created_at).toBe(first.metadata.created_at);
+    expect(second.metadata.version).not.toBe(first.metadata.version);
+    expect((await client.get(entryPath('again'))).json).toEqual({ key: 'again', value: 2 });
+  });
+
+  test('the_same_value_stored_again_is_a_new_version', async () => {
+    const first = expectWritten(await client.put(entryPath('same'), { value: 1 }), 'created');
+    const second = expectWritten(await client.put(entryPath('same'), { value: 1 }), 'updated');
+    expect(second.metadata.version).not.toBe(first.metadata.version);
+  });
+
+  test.each([
+    ['write-through', ['L1', 'L2'], 'L1'],
+    ['write-behind', ['L1', 'L2'], 'L1'],
+    ['write-around', ['L2'], 'L2'],
+  ])('strategy_%s_leaves_the_entry_in_%j', async (strategy, layers, firstReadFrom) => {
+    const at = entryPath(`strategy:${strategy}`);
+    const written = expectWritten(await client.put(`${at}?strategy=${strategy}`, { value: 1 }), 'created');
+    expect(written.cache_layers).toEqual(layers);
+    expect((await client.get(at)).headers['x-cache-layer']).toBe(firstReadFrom);
+    expect((await client.get(at)).headers['x-cache-layer']).toBe('L1');
+  });
+
+  test('write_around_leaves_no_old_copy_in_the_upper_layer', async () => {
+    await client.put(entryPath('around'), { value: 'old' });
+    await client.put(`${entryPath('around')}?strategy=write-around`, { value: 'new' });
+    const answer = await client.get(entryPath('around'));
+    expect(answer.json).toEqual({ key: 'around', value: 'new' });
+    expect(answer.headers['x-cache-layer']).toBe('L2');
+  });
+});
+
+describe('GET', () => {
+  test('answers_key_and_value_and_nothing_else', async () => {
+    await client.put(entryPath('plain'), { value: { a: [1, null, 'x'] } });
+    const answer = await client.get(entryPath('plain'));
+    expect(answer.status).toBe(200);
+    expect(answer.text).toBe('{"key":"plain","value":{"a":[1,null,"x"]}}');
+  });
+
+  test('include_metadata_adds_the_metadata_of_the_contract', async () => {
+    const written = expectWritten(await client.put(`${entryPath('meta')}?ttl=60`, { value: 'x' }), 'created');
+    const answer = await client.get(`${entryPath('meta')}?include_metadata=true`);
+    const { metadata } = expectExactly(readResponseSchema, answer.json);
+    const { created_at, updated_at, expires_at, version } = written.metadata;
+    const times = { created_at, updated_at, expires_at, version };
+    expect(metadata).toEqual({ ...times, hit_count: 1, size_bytes: 3, cache_layer: 'L1' });
+    expect((await client.get(`${entryPath('meta')}?include_metadata=false`)).json).not.toHaveProperty('metadata');
+  });
+
+  test('hit_count_counts_the_reads_and_not_the_writes', async () => {
+    const at = entryPath('counted');
+    await client.put(at, { value: 1 });
+    await client.get(at);
+    await client.send('HEAD', at);
+    await client.put(at, { value: 2 });
+    const { metadata } = readResponseSchema.parse((await client.get(`${at}?include_metadata=true`)).json);
+    expect(metadata?.hit_count).toBe(3);
+  });
+
+  test('null_is_a_value_and_a_hit', async () => {
+    expectWritten(await client.put(entryPath('null'), { value: null }), 'created');
+    const answer = await client.get(entryPath('null'));
+    expect(answer.status).toBe(200);
+    expect(answer.text).toBe('{"key":"null","value":null}');
+    expect(answer.headers['x-cache-status']).toBe('HIT');
+  });
+
+  test('a_missing_key_is_a_404_that_names_the_key_and_the_layers', async () => {
+    const answer = await client.get(entryPath('nobody/knows'));
+    const details = expectError(answer, 404, 'CACHE_KEY_NOT_FOUND');
+    expect(details).toMatchObject({ key: 'nobody/knows', searched_layers: ['L1', 'L2'] });
+    expect(answer.headers['x-cache-status']).toBe('MISS');
+    expect(answer.headers['cache-status']).toBe('cache-system; fwd=miss');
+    expect(answer.headers['cache-control']).toBe('no-store');
+  });
+
+  test('accept_without_json_is_406_and_with_json_or_any_is_fine', async () => {
+    await client.put(entryPath('accept'), { value: 1 });
+    const read = (accept: string) => client.get(entryPath('accept'), { headers: { accept } });
+    expect(expectError(await read('text/html'), 406, 'NOT_ACCEPTABLE')).toEqual({ supported: ['application/json'] });
+    expectError(await read('application/json;q=0'), 406, 'NOT_ACCEPTABLE');
+    for (const accept of ['application/json', 'text/html, application/*;q=0.1', '*/*']) {
+      expect((await read(accept)).status).toBe(200);
+    }
+  });
+});
+
+describe('POST', () => {
+  test('replaces_what_is_there', async () => {
+    await client.put(entryPath('posted'), { value: 1 });
+    expectWritten(await client.post(entryPath('posted'), { value: 2 }), 'updated');
+    expect((await client.get(entryPath('posted'))).json).toEqual({ key: 'posted', value: 2 });
+  });
+
+  test('is_404_where_nothing_is_there_and_creates_nothing', async () => {
+    expectError(await client.post(entryPath('not-there'), { value: 1 }), 404, 'CACHE_KEY_NOT_FOUND');
+    expectError(await client.get(entryPath('not-there')), 404, 'CACHE_KEY_NOT_FOUND');
+  });
+});
+
+describe('DELETE', () => {
+  test('is_204_and_names_the_layers_and_the_time', async () => {
+    await client.put(entryPath('gone'), { value: 1 });
+    const answer = await client.delete(entryPath('gone'));
+    expect([answer.status, answer.text]).toEqual([204, '']);
+    expect(answer.headers['x-deleted-from']).toBe('L1,L2');
+    expect(answer.headers['x-deletion-time']).toMatch(/^\d+ms$/);
+    expectError(await client.get(entryPath('gone')), 404, 'CACHE_KEY_NOT_FOUND');
+    expectError(await client.delete(entryPath('gone')), 404, 'CACHE_KEY_NOT_FOUND');
+  });
+
+  test('names_only_the_layers_that_held_the_entry', async () => {
+    await client.put(`${entryPath('deep-only')}?strategy=write-around`, { value: 1 });
+    expect((await client.delete(entryPath('deep-only'))).headers['x-deleted-from']).toBe('L2');
+  });
+
+  test('cascade_false_drops_the_copy_of_L1_only', async () => {
+    const at = entryPath('uncascaded');
+    await client.put(at, { value: 1 });
+    const answer = await client.delete(`${at}?cascade=false`);
+    expect([answer.status, answer.headers['x-deleted-from']]).toEqual([204, 'L1']);
+    const again = await client.delete(`${at}?cascade=false`);
+    expect(expectError(again, 404, 'CACHE_KEY_NOT_FOUND')).toMatchObject({ searched_layers: ['L1'] });
+    const read = await client.get(at);
+    expect([read.status, read.headers['x-cache-layer']]).toEqual([200, 'L2']);
+  });
+});
+
+test('a_process_started_again_on_the_same_stores_has_every_entry_and_its_metadata', async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'cs-restart-'));
+  const first = await startService({ DATA_DIR: folder });
+  const texts = Array.from({ length: 50 }, (_, i) => `{"n":${i},"big":1234567890123456789${i}}`);
+  const versions: unknown[] = [];
+  for (const [i, text] of texts.entries()) {
+    const answer = await first.client.put(`${entryPath(`kept:${i}`)}?ttl=${i * 1000}`, `{"value":${text}}`);
+    versions.push(expectWritten(answer, 'created').metadata);
+  }
+  await first.stop();
+
+  const env = { LOG_LEVEL: 'warn', ...first.stores, DATA_DIR: folder, BOOTSTRAP_API_KEY: first.api.apiKey };
+  const second = await startApi({ env });
+  const secondClient = new Client(second.url, { 'x-api-key': second.apiKey });
+  try {
+    for (const [i, text] of texts.entries()) {
+      const at = entryPath(`kept:${i}`);
+      const answer = await secondClient.get(at);
+      expect(valueText(answer, `kept:${i}`)).toBe(text);
+      expect(answer.headers['x-cache-layer']).toBe('L2');
+      const { metadata } = readResponseSchema.parse((await secondClient.get(`${at}?include_metadata=true`)).json);
+      const { created_at, updated_at, expires_at, version } = metadata ?? {};
+      expect(versions[i]).toMatchObject({ created_at, updated_at, expires_at, version });
+    }
+  } finally {
+    secondClient.close();
+    await second.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+});

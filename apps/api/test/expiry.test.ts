@@ -1,0 +1,151 @@
+import { readResponseSchema, touchResponseSchema } from '@cache-system/contracts';
+import { type Client, entryPath } from './support/client.js';
+import { eventually } from './support/eventually.js';
+import { expectError, expectExactly, expectViolation, expectWritten } from './support/expectations.js';
+import { type Service, startService } from './support/service.js';
+
+let service: Service;
+let client: Client;
+
+beforeAll(async () => {
+  service = await startService({ CACHE__LAYERS__L2__TTL_DEFAULT: '7200' });
+  client = service.client;
+});
+afterAll(() => service.stop());
+
+async function storedFor(path: string, options: object = {}): Promise<number | null> {
+  const { metadata } = expectWritten(await client.put(path, { value: 1, options }), 'created');
+  return secondsToLive(metadata);
+}
+
+function secondsToLive({ updated_at, expires_at }: { updated_at: string; expires_at: string | null }): number | null {
+  return expires_at === null ? null : (Date.parse(expires_at) - Date.parse(updated_at)) / 1000;
+}
+
+async function expiryOf(key: string): Promise<string | null | undefined> {
+  const answer = await client.get(`${entryPath(key)}?include_metadata=true`);
+  return readResponseSchema.parse(answer.json).metadata?.expires_at;
+}
+
+describe('the ttl', () => {
+  test('of_the_query_wins_over_that_of_the_options_and_this_over_the_default', async () => {
+    expect(await storedFor(`${entryPath('both')}?ttl=10`, { ttl: 20 })).toBe(10);
+    expect(await storedFor(entryPath('options'), { ttl: 20 })).toBe(20);
+    expect(await storedFor(entryPath('neither'))).toBe(7200);
+  });
+
+  test('of_0_means_no_expiry_in_either_place', async () => {
+    expect(await storedFor(`${entryPath('query-0')}?ttl=0`)).toBeNull();
+    expect(await storedFor(`${entryPath('query-0-wins')}?ttl=0`, { ttl: 20 })).toBeNull();
+    expect(await storedFor(entryPath('options-0'), { ttl: 0 })).toBeNull();
+    expect(await expiryOf('options-0')).toBeNull();
+  });
+
+  test('goes_up_to_ten_years_and_not_further', async () => {
+    expect(await storedFor(`${entryPath('long')}?ttl=315360000`)).toBe(315_360_000);
+    const tooLong = await client.put(`${entryPath('long')}?ttl=315360001`, { value: 1 });
+    expectViolation(tooLong, 'ttl', /whole number of seconds/);
+  });
+
+  test('of_a_replacement_is_its_own_and_not_that_of_what_was_there', async () => {
+    await client.put(`${entryPath('replaced')}?ttl=10`, { value: 1 });
+    const put = expectWritten(await client.put(entryPath('replaced'), { value: 2 }), 'updated');
+    expect(secondsToLive(put.metadata)).toBe(7200);
+    const post = expectWritten(await client.post(`${entryPath('replaced')}?ttl=0`, { value: 3 }), 'updated');
+    expect(post.metadata.expires_at).toBeNull();
+  });
+});
+
+describe('an entry whose time is over', () => {
+  /** Reads until the entry is gone, and says when it was last asked for and there, and first found to be gone. */
+  async function watchExpire(at: string): Promise<{ lastThere: number; firstGone: number }> {
+    let lastThere = 0;
+    await eventually('the entry expires', async () => {
+      const askedAt = Date.now();
+      const { status } = await client.get(at);
+      if (status === 200) lastThere = askedAt;
+      return status === 404;
+    });
+    return { lastThere, firstGone: Date.now() };
+  }
+
+  test.each([
+    ['L1', ''],
+    ['L2', '&strategy=write-around'],
+  ])('is_gone_from_%s_on_time_and_lives_until_then', async (layer, strategy) => {
+    const at = entryPath(`expiring:${layer}`);
+    const { metadata } = expectWritten(await client.put(`${at}?ttl=1${strategy}`, { value: 1 }), 'created');
+    const expiresAt = Date.parse(metadata.expires_at ?? '');
+    const { lastThere, firstGone } = await watchExpire(at);
+    expect(lastThere).toBeLessThanOrEqual(expiresAt);
+    // Redis counts from the millisecond in which its script began.
+    expect(firstGone).toBeGreaterThanOrEqual(expiresAt - 2);
+  });
+
+  test('is_missing_for_every_operation_and_a_PUT_creates_it_anew', async () => {
+    const at = entryPath('expired');
+    const old = expectWritten(await client.put(`${at}?ttl=1`, { value: { a: 1 } }), 'created');
+    await watchExpire(at);
+    expect((await client.send('HEAD', at)).status).toBe(404);
+    expectError(await client.post(at, { value: 1 }), 404, 'CACHE_KEY_NOT_FOUND');
+    expectError(await client.patch(at, { value: { b: 1 } }), 404, 'CACHE_KEY_NOT_FOUND');
+    expectError(await client.post(`${at}/touch`, { ttl: 10 }), 404, 'CACHE_KEY_NOT_FOUND');
+    expectError(await client.delete(at), 404, 'CACHE_KEY_NOT_FOUND');
+    const anew = expectWritten(await client.put(at, { value: 1 }), 'created');
+    expect(Date.parse(anew.metadata.created_at)).toBeGreaterThan(Date.parse(old.metadata.created_at));
+  });
+});
+
+describe('touch', () => {
+  test('gives_a_new_expiry_and_leaves_value_version_and_write_time_alone', async () => {
+    const at = entryPath('touched');
+    const { metadata } = expectWritten(await client.put(`${at}?ttl=10`, { value: { a: 1 } }), 'created');
+    const before = Date.now();
+    const answer = await client.post(`${at}/touch`, { ttl: 100 });
+    expect(answer.status).toBe(200);
+    const touched = expectExactly(touchResponseSchema, answer.json);
+    expect(touched).toMatchObject({ key: 'touched', status: 'touched', metadata: { version: metadata.version } });
+    expect(answer.headers['etag']).toBe(`"${metadata.version}"`);
+    expect(touched.metadata.updated_at).toBe(metadata.updated_at);
+    expect(Date.parse(touched.metadata.expires_at ?? '')).toBeGreaterThanOrEqual(before + 100_000);
+    const read = await client.get(at);
+    expect(read.text).toBe('{"key":"touched","value":{"a":1}}');
+    expect(read.headers['etag']).toBe(answer.headers['etag']);
+    expect(await expiryOf('touched')).toBe(touched.metadata.expires_at);
+  });
+
+  test('with_0_takes_the_expiry_away_and_with_less_time_brings_it_forward', async () => {
+    const at = entryPath('retouched');
+    await client.put(`${at}?ttl=10`, { value: 1 });
+    await client.post(`${at}/touch`, { ttl: 0 });
+    expect(await expiryOf('retouched')).toBeNull();
+    await client.post(`${at}/touch`, { ttl: 1 });
+    await eventually('the entry expires', async () => (await client.get(at)).status === 404);
+  });
+
+  test('saves_an_entry_from_its_expiry', async () => {
+    const { metadata } = expectWritten(await client.put(`${entryPath('saved')}?ttl=1`, { value: 1 }), 'created');
+    await client.put(`${entryPath('witness')}?ttl=2`, { value: 1 });
+    await client.post(`${entryPath('saved')}/touch`, { ttl: 60 });
+    await eventually('a later expiry', async () => (await client.get(entryPath('witness'))).status === 404);
+    expect(Date.now()).toBeGreaterThan(Date.parse(metadata.expires_at ?? ''));
+    expect((await client.get(entryPath('saved'))).status).toBe(200);
+  });
+
+  test('is_404_where_nothing_is_there', async () => {
+    const answer = await client.post(entryPath('untouchable', '/touch'), { ttl: 1 });
+    expect(expectError(answer, 404, 'CACHE_KEY_NOT_FOUND')).toMatchObject({ key: 'untouchable' });
+  });
+
+  test.each([
+    [{}, 'ttl', /whole number of seconds/],
+    [{ ttl: -1 }, 'ttl', /whole number of seconds/],
+    [{ ttl: '5' }, 'ttl', /whole number of seconds/],
+    [{ ttl: 5, more: 1 }, '', /unknown: more/],
+    ['{"ttl":1,"ttl":2}', 'ttl', /twice/],
+    ['', '', /a JSON body is required/],
+    [[], '', /must be a JSON object/],
+  ])('refuses_%j', async (body, field, rule) => {
+    expectViolation(await client.post(entryPath('k', '/touch'), body), field, rule);
+  });
+});

@@ -1,0 +1,147 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { findCommand } from '../tools/harness/installed.mjs';
+import { prepare } from '../tools/setup/prepare.mjs';
+import { fill } from './fill.mjs';
+import { startServers } from './servers.mjs';
+import { load } from './wrk.mjs';
+
+/**
+ * `npm run bench`: what a read and a write cost, against a bare Fastify route and webdis in the same run. Rounds are
+ * interleaved, so that a machine that slows down slows down everybody; medians are reported.
+ */
+const REPORT = fileURLToPath(new URL('../docs/benchmarks.md', import.meta.url));
+const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 7);
+const SECONDS = Number(process.env['BENCH_SECONDS'] ?? 4);
+/** A third fits into the 64 MiB that L1 has here. */
+const KEYS = 100_000;
+const VALUE = { text: 'x'.repeat(1000 - '{"text":""}'.length) };
+const PUT_BODY = JSON.stringify({ value: VALUE });
+
+const missing = ['wrk', 'webdis', 'redis-server', 'taskset'].filter((name) => findCommand(name) === null);
+if (missing.length > 0) {
+  console.error(`npm run bench needs ${missing.join(', ')}: sudo apt-get install wrk webdis redis-server util-linux`);
+  process.exit(1);
+}
+await prepare({ build: true });
+
+const getBody = JSON.stringify({ key: 'bench:0', value: VALUE });
+const putBody = JSON.stringify({
+  key: 'bench:0',
+  status: 'updated',
+  metadata: {
+    created_at: '2026-01-15T10:15:00.000Z',
+    updated_at: '2026-01-15T10:15:00.000Z',
+    expires_at: '2026-01-15T11:15:00.000Z',
+    version: 'h2k1x9a3b0',
+    size_bytes: 1000,
+    compression_ratio: 1,
+    replicated_to: [],
+  },
+  cache_layers: ['L1', 'L2'],
+});
+const servers = await startServers({ getBody, putBody });
+const { fastify, webdis, onRedis, embedded } = servers;
+
+/** @param {{ url: string, apiKey: string }} api */
+const keyOf = (api) => ({ headers: [`X-API-Key: ${api.apiKey}`] });
+const env = { BENCH_KEYS: String(KEYS), BENCH_BODY: PUT_BODY };
+const webdisEnv = { ...env, BENCH_BODY: JSON.stringify(VALUE) };
+
+/** @type {Record<string, { peer: 'fastify-get' | 'fastify-put', target?: number, run: (seconds: number) => Promise<import('./wrk.mjs').Measurement> }>} */
+const CASES = {
+  'fastify-get': { peer: 'fastify-get', run: (seconds) => load(fastify.url, 'one-key.lua', { seconds, env }) },
+  'l1-get': {
+    peer: 'fastify-get',
+    target: 0.75,
+    run: (seconds) => load(onRedis.url, 'one-key.lua', { seconds, env, ...keyOf(onRedis) }),
+  },
+  'webdis-get': { peer: 'fastify-get', run: (seconds) => load(webdis.url, 'webdis-get.lua', { seconds, env: webdisEnv }) },
+  'l2-get-redis': {
+    peer: 'fastify-get',
+    target: 0.42,
+    run: (seconds) => load(onRedis.url, 'many-keys.lua', { seconds, env, ...keyOf(onRedis) }),
+  },
+  'l2-get-embedded': {
+    peer: 'fastify-get',
+    run: (seconds) => load(embedded.url, 'many-keys.lua', { seconds, env, ...keyOf(embedded) }),
+  },
+  'fastify-put': { peer: 'fastify-put', run: (seconds) => load(fastify.url, 'put.lua', { seconds, env }) },
+  'put-redis': {
+    peer: 'fastify-put',
+    target: 0.35,
+    run: (seconds) => load(onRedis.url, 'put.lua', { seconds, env, ...keyOf(onRedis) }),
+  },
+  'webdis-put': { peer: 'fastify-put', run: (seconds) => load(webdis.url, 'webdis-put.lua', { seconds, env: webdisEnv }) },
+  'put-embedded': {
+    peer: 'fastify-put',
+    run: (seconds) => load(embedded.url, 'put.lua', { seconds, env, ...keyOf(embedded) }),
+  },
+};
+const only = process.argv.slice(2);
+const names = Object.keys(CASES).filter((name) => only.length === 0 || only.includes(name) || name.startsWith('fastify'));
+
+/** @type {Map<string, import('./wrk.mjs').Measurement[]>} */
+const measured = new Map(names.map((name) => [name, []]));
+try {
+  console.log('Filling the stores …');
+  await Promise.all([fill(onRedis, KEYS, PUT_BODY), fill(embedded, KEYS, PUT_BODY), webdisSet()]);
+  for (let round = 0; round <= ROUNDS; round++) {
+    for (const name of names) {
+      const result = await CASES[name]?.run(round === 0 ? 1 : SECONDS);
+      // The first round warms up.
+      if (round > 0 && result) measured.get(name)?.push(result);
+    }
+    if (round > 0) console.log(`round ${round}/${ROUNDS}: ${names.map((name) => `${name} ${Math.round(measured.get(name)?.at(-1)?.requestsPerSecond ?? 0)}`).join('  ')}`);
+  }
+} finally {
+  await servers.stop();
+}
+
+const table = report();
+console.log(`\n${table}`);
+if (only.length === 0) writeReport(table);
+
+async function webdisSet() {
+  const response = await fetch(`${webdis.url}/SET/bench:0`, { method: 'PUT', body: getBody });
+  if (!response.ok) throw new Error(`webdis does not take a value: ${response.status}`);
+}
+
+/** @param {string} name @param {'requestsPerSecond' | 'p50Ms' | 'p99Ms'} figure */
+function median(name, figure) {
+  const sorted = (measured.get(name) ?? []).map((one) => one[figure]).sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? NaN;
+}
+
+function report() {
+  const rows = names.map((name) => {
+    const { peer = 'fastify-get', target } = CASES[name] ?? {};
+    const ratios = (measured.get(name) ?? []).map(
+      (one, round) => one.requestsPerSecond / (measured.get(peer)?.[round]?.requestsPerSecond ?? NaN),
+    );
+    const ratio = ratios.sort((a, b) => a - b)[Math.floor(ratios.length / 2)] ?? NaN;
+    const p50Ratio = median(name, 'p50Ms') / median(peer, 'p50Ms');
+    return [
+      name,
+      Math.round(median(name, 'requestsPerSecond')).toLocaleString('en'),
+      ratio.toFixed(2),
+      target?.toFixed(2) ?? '',
+      median(name, 'p50Ms').toFixed(2),
+      p50Ratio.toFixed(2),
+      median(name, 'p99Ms').toFixed(2),
+    ];
+  });
+  const head = ['case', 'requests/s', '× Fastify', 'target', 'p50 ms', 'p50 × Fastify', 'p99 ms'];
+  return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+}
+
+/** @param {string} results */
+function writeReport(results) {
+  const begin = '<!-- requests: written by npm run bench -->';
+  const end = '<!-- requests: end -->';
+  const machine = `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}; ${ROUNDS} interleaved rounds of ${SECONDS} s`;
+  const text = readFileSync(REPORT, 'utf8');
+  const [before, after] = [text.slice(0, text.indexOf(begin)), text.slice(text.indexOf(end))];
+  writeFileSync(REPORT, `${before}${begin}\n\n${machine}.\n\n${results}\n\n${after}`);
+}

@@ -1,0 +1,85 @@
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { startApi } from '../tools/harness/api-process.mjs';
+import { startRedis } from '../tools/harness/redis-process.mjs';
+import { createTemporaryFolder, findFreePort, spawnTied } from '../tools/harness/tied-process.mjs';
+
+const SERVER_CORE = '0';
+const LOAD_CORE = '1';
+const START_TIMEOUT_MS = 30_000;
+/** Keeps the limiter on and out of the way. */
+const LIMITS = {
+  RATE_LIMITS__TIERS__ENTERPRISE__REQUESTS_PER_HOUR: '6000000000',
+  RATE_LIMITS__TIERS__ENTERPRISE__BURST_SIZE: '10000000',
+};
+
+/** @param {import('node:child_process').ChildProcess} process @param {string} core */
+function pin(process, core) {
+  execFileSync('taskset', ['-acp', core, String(process.pid)], { stdio: 'ignore' });
+}
+
+/**
+ * Everything that is measured: each server on the first core, Redis and the load on the second.
+ *
+ * @param {{ getBody: string, putBody: string, nodeOptions?: string }} options
+ */
+export async function startServers({ getBody, putBody }) {
+  const redis = await startRedis();
+  pin(redis.process, LOAD_CORE);
+  const onRedis = await startApi({ env: { ...LIMITS, CACHE__LAYERS__L1__SIZE_MB: '64', REDIS_URL: redis.url } });
+  const embedded = await startApi({ env: { ...LIMITS, CACHE__LAYERS__L1__SIZE_MB: '64' } });
+  pin(onRedis.process, SERVER_CORE);
+  pin(embedded.process, SERVER_CORE);
+  const fastify = await startFastify(getBody, putBody);
+  const webdis = await startWebdis(redis.port);
+  return {
+    onRedis,
+    embedded,
+    fastify,
+    webdis,
+    stop: async () => {
+      await Promise.all([onRedis.stop(), embedded.stop(), fastify.stop(), webdis.stop()]);
+      await redis.stop();
+    },
+  };
+}
+
+/** @param {string} getBody @param {string} putBody */
+async function startFastify(getBody, putBody) {
+  const file = fileURLToPath(new URL('peers/bare-fastify.mjs', import.meta.url));
+  const env = { ...process.env, BENCH_GET_BODY: getBody, BENCH_PUT_BODY: putBody };
+  const server = spawnTied(process.execPath, [file], { env });
+  const [, url = ''] = await server.waitForOutput(/listening on (\S+)/, START_TIMEOUT_MS);
+  pin(server.process, SERVER_CORE);
+  return { url, stop: () => server.end('SIGTERM') };
+}
+
+/** @param {number} redisPort */
+async function startWebdis(redisPort) {
+  const folder = createTemporaryFolder('webdis');
+  const port = await findFreePort();
+  const file = path.join(folder.path, 'webdis.json');
+  const settings = { redis_host: '127.0.0.1', redis_port: redisPort, http_host: '127.0.0.1', http_port: port };
+  writeFileSync(
+    file,
+    JSON.stringify({ ...settings, threads: 1, pool_size: 20, daemonize: false, verbosity: 0, logfile: '/dev/null' }),
+  );
+  const server = spawnTied('webdis', [file]);
+  const url = `http://127.0.0.1:${port}`;
+  for (let ready = false; !ready; ) {
+    ready = await fetch(`${url}/PING`).then(
+      (response) => response.ok,
+      () => false,
+    );
+  }
+  pin(server.process, SERVER_CORE);
+  return {
+    url,
+    stop: async () => {
+      await server.end('SIGKILL');
+      folder.remove();
+    },
+  };
+}
