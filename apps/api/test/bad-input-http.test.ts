@@ -98,13 +98,13 @@ describe('what is no HTTP request gets the envelope of every error', () => {
     expect(errorSchema.parse(JSON.parse(body)).error.code).toBe(code);
   });
 
-  test('a_request_of_HTTP_1_0_needs_no_host', async () => {
+  test('a request of HTTP 1.0 needs no host', async () => {
     const sent = request('GET /v1/cache/witness HTTP/1.0', `X-API-Key: ${service.api.apiKey}`);
     expect(await exchange(sent)).toMatch(/^HTTP\/1\.1 200 /);
   });
 });
 
-test('callers_that_hang_up_halfway_do_no_harm', async () => {
+test('callers that hang up halfway do no harm', async () => {
   const head = (length: number) =>
     request(
       'PUT /v1/cache/half HTTP/1.1',
@@ -125,6 +125,6 @@ test('callers_that_hang_up_halfway_do_no_harm', async () => {
   expect((await service.client.get(entryPath('half'))).status).toBe(404);
 });
 
-test('CONNECT_ends_the_connection', async () => {
+test('CONNECT ends the connection', async () => {
   expect(await exchange(request('CONNECT example.com:443 HTTP/1.1', 'Host: example.com:443'))).not.toMatch(/ 200 /);
 });

@@ -17,7 +17,7 @@ beforeAll(async () => {
 afterAll(() => service.stop());
 
 describe('PUT', () => {
-  test('creates_with_201_and_exactly_the_fields_of_the_contract', async () => {
+  test('creates with 201 and exactly the fields of the contract', async () => {
     const before = Date.now();
     const answer = await client.put(entryPath('user:1'), '{"value": {"name":"Jürgen"} }');
     const after = Date.now();
@@ -30,7 +30,7 @@ describe('PUT', () => {
     expect(metadata.updated_at).toBe(metadata.created_at);
   });
 
-  test('replaces_with_200_a_new_version_and_the_old_creation_time', async () => {
+  test('replaces with 200 a new version and the old creation time', async () => {
     const first = expectWritten(await client.put(entryPath('again'), { value: 1 }), 'created');
     const second = expectWritten(await client.put(entryPath('again'), { value: 2 }), 'updated');
     expect(second.metadata.created_at).toBe(first.metadata.created_at);
@@ -38,7 +38,7 @@ describe('PUT', () => {
     expect((await client.get(entryPath('again'))).json).toEqual({ key: 'again', value: 2 });
   });
 
-  test('the_same_value_stored_again_is_a_new_version', async () => {
+  test('the same value stored again is a new version', async () => {
     const first = expectWritten(await client.put(entryPath('same'), { value: 1 }), 'created');
     const second = expectWritten(await client.put(entryPath('same'), { value: 1 }), 'updated');
     expect(second.metadata.version).not.toBe(first.metadata.version);
@@ -48,7 +48,7 @@ describe('PUT', () => {
     ['write-through', ['L1', 'L2'], 'L1'],
     ['write-behind', ['L1', 'L2'], 'L1'],
     ['write-around', ['L2'], 'L2'],
-  ])('strategy_%s_leaves_the_entry_in_%j', async (strategy, layers, firstReadFrom) => {
+  ])('strategy %s leaves the entry in %j', async (strategy, layers, firstReadFrom) => {
     const at = entryPath(`strategy:${strategy}`);
     const written = expectWritten(await client.put(`${at}?strategy=${strategy}`, { value: 1 }), 'created');
     expect(written.cache_layers).toEqual(layers);
@@ -56,7 +56,7 @@ describe('PUT', () => {
     expect((await client.get(at)).headers['x-cache-layer']).toBe('L1');
   });
 
-  test('write_around_leaves_no_old_copy_in_the_upper_layer', async () => {
+  test('write-around leaves no old copy in the upper layer', async () => {
     await client.put(entryPath('around'), { value: 'old' });
     await client.put(`${entryPath('around')}?strategy=write-around`, { value: 'new' });
     const answer = await client.get(entryPath('around'));
@@ -66,14 +66,14 @@ describe('PUT', () => {
 });
 
 describe('GET', () => {
-  test('answers_key_and_value_and_nothing_else', async () => {
+  test('answers key and value and nothing else', async () => {
     await client.put(entryPath('plain'), { value: { a: [1, null, 'x'] } });
     const answer = await client.get(entryPath('plain'));
     expect(answer.status).toBe(200);
     expect(answer.text).toBe('{"key":"plain","value":{"a":[1,null,"x"]}}');
   });
 
-  test('include_metadata_adds_the_metadata_of_the_contract', async () => {
+  test('include_metadata adds the metadata of the contract', async () => {
     const written = expectWritten(await client.put(`${entryPath('meta')}?ttl=60`, { value: 'x' }), 'created');
     const answer = await client.get(`${entryPath('meta')}?include_metadata=true`);
     const { metadata } = expectExactly(readResponseSchema, answer.json);
@@ -83,7 +83,7 @@ describe('GET', () => {
     expect((await client.get(`${entryPath('meta')}?include_metadata=false`)).json).not.toHaveProperty('metadata');
   });
 
-  test('hit_count_counts_the_reads_and_not_the_writes', async () => {
+  test('hit_count counts the reads and not the writes', async () => {
     const at = entryPath('counted');
     await client.put(at, { value: 1 });
     await client.get(at);
@@ -93,7 +93,7 @@ describe('GET', () => {
     expect(metadata?.hit_count).toBe(3);
   });
 
-  test('null_is_a_value_and_a_hit', async () => {
+  test('null is a value and a hit', async () => {
     expectWritten(await client.put(entryPath('null'), { value: null }), 'created');
     const answer = await client.get(entryPath('null'));
     expect(answer.status).toBe(200);
@@ -101,7 +101,7 @@ describe('GET', () => {
     expect(answer.headers['x-cache-status']).toBe('HIT');
   });
 
-  test('a_missing_key_is_a_404_that_names_the_key_and_the_layers', async () => {
+  test('a missing key is a 404 that names the key and the layers', async () => {
     const answer = await client.get(entryPath('nobody/knows'));
     const details = expectError(answer, 404, 'CACHE_KEY_NOT_FOUND');
     expect(details).toMatchObject({ key: 'nobody/knows', searched_layers: ['L1', 'L2'] });
@@ -110,7 +110,7 @@ describe('GET', () => {
     expect(answer.headers['cache-control']).toBe('no-store');
   });
 
-  test('accept_without_json_is_406_and_with_json_or_any_is_fine', async () => {
+  test('accept without json is 406 and with json or any is fine', async () => {
     await client.put(entryPath('accept'), { value: 1 });
     const read = (accept: string) => client.get(entryPath('accept'), { headers: { accept } });
     expect(expectError(await read('text/html'), 406, 'NOT_ACCEPTABLE')).toEqual({ supported: ['application/json'] });
@@ -122,20 +122,20 @@ describe('GET', () => {
 });
 
 describe('POST', () => {
-  test('replaces_what_is_there', async () => {
+  test('replaces what is there', async () => {
     await client.put(entryPath('posted'), { value: 1 });
     expectWritten(await client.post(entryPath('posted'), { value: 2 }), 'updated');
     expect((await client.get(entryPath('posted'))).json).toEqual({ key: 'posted', value: 2 });
   });
 
-  test('is_404_where_nothing_is_there_and_creates_nothing', async () => {
+  test('is 404 where nothing is there and creates nothing', async () => {
     expectError(await client.post(entryPath('not-there'), { value: 1 }), 404, 'CACHE_KEY_NOT_FOUND');
     expectError(await client.get(entryPath('not-there')), 404, 'CACHE_KEY_NOT_FOUND');
   });
 });
 
 describe('DELETE', () => {
-  test('is_204_and_names_the_layers_and_the_time', async () => {
+  test('is 204 and names the layers and the time', async () => {
     await client.put(entryPath('gone'), { value: 1 });
     const answer = await client.delete(entryPath('gone'));
     expect([answer.status, answer.text]).toEqual([204, '']);
@@ -145,12 +145,12 @@ describe('DELETE', () => {
     expectError(await client.delete(entryPath('gone')), 404, 'CACHE_KEY_NOT_FOUND');
   });
 
-  test('names_only_the_layers_that_held_the_entry', async () => {
+  test('names only the layers that held the entry', async () => {
     await client.put(`${entryPath('deep-only')}?strategy=write-around`, { value: 1 });
     expect((await client.delete(entryPath('deep-only'))).headers['x-deleted-from']).toBe('L2');
   });
 
-  test('cascade_false_drops_the_copy_of_L1_only', async () => {
+  test('cascade=false drops the copy of L1 only', async () => {
     const at = entryPath('uncascaded');
     await client.put(at, { value: 1 });
     const answer = await client.delete(`${at}?cascade=false`);
@@ -162,7 +162,7 @@ describe('DELETE', () => {
   });
 });
 
-test('a_process_started_again_on_the_same_stores_has_every_entry_and_its_metadata', async () => {
+test('a process started again on the same stores has every entry and its metadata', async () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'cs-restart-'));
   const first = await startService({ DATA_DIR: folder });
   const texts = Array.from({ length: 50 }, (_, i) => `{"n":${i},"big":1234567890123456789${i}}`);

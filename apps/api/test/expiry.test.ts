@@ -28,26 +28,26 @@ async function expiryOf(key: string): Promise<string | null | undefined> {
 }
 
 describe('the ttl', () => {
-  test('of_the_query_wins_over_that_of_the_options_and_this_over_the_default', async () => {
+  test('of the query wins over that of the options and this over the default', async () => {
     expect(await storedFor(`${entryPath('both')}?ttl=10`, { ttl: 20 })).toBe(10);
     expect(await storedFor(entryPath('options'), { ttl: 20 })).toBe(20);
     expect(await storedFor(entryPath('neither'))).toBe(7200);
   });
 
-  test('of_0_means_no_expiry_in_either_place', async () => {
+  test('of 0 means no expiry in either place', async () => {
     expect(await storedFor(`${entryPath('query-0')}?ttl=0`)).toBeNull();
     expect(await storedFor(`${entryPath('query-0-wins')}?ttl=0`, { ttl: 20 })).toBeNull();
     expect(await storedFor(entryPath('options-0'), { ttl: 0 })).toBeNull();
     expect(await expiryOf('options-0')).toBeNull();
   });
 
-  test('goes_up_to_ten_years_and_not_further', async () => {
+  test('goes up to ten years and not further', async () => {
     expect(await storedFor(`${entryPath('long')}?ttl=315360000`)).toBe(315_360_000);
     const tooLong = await client.put(`${entryPath('long')}?ttl=315360001`, { value: 1 });
     expectViolation(tooLong, 'ttl', /whole number of seconds/);
   });
 
-  test('of_a_replacement_is_its_own_and_not_that_of_what_was_there', async () => {
+  test('of a replacement is its own and not that of what was there', async () => {
     await client.put(`${entryPath('replaced')}?ttl=10`, { value: 1 });
     const put = expectWritten(await client.put(entryPath('replaced'), { value: 2 }), 'updated');
     expect(secondsToLive(put.metadata)).toBe(7200);
@@ -72,7 +72,7 @@ describe('an entry whose time is over', () => {
   test.each([
     ['L1', ''],
     ['L2', '&strategy=write-around'],
-  ])('is_gone_from_%s_on_time_and_lives_until_then', async (layer, strategy) => {
+  ])('is gone from %s on time and lives until then', async (layer, strategy) => {
     const at = entryPath(`expiring:${layer}`);
     const { metadata } = expectWritten(await client.put(`${at}?ttl=1${strategy}`, { value: 1 }), 'created');
     const expiresAt = Date.parse(metadata.expires_at ?? '');
@@ -82,7 +82,7 @@ describe('an entry whose time is over', () => {
     expect(firstGone).toBeGreaterThanOrEqual(expiresAt - 2);
   });
 
-  test('is_missing_for_every_operation_and_a_PUT_creates_it_anew', async () => {
+  test('is missing for every operation and a PUT creates it anew', async () => {
     const at = entryPath('expired');
     const old = expectWritten(await client.put(`${at}?ttl=1`, { value: { a: 1 } }), 'created');
     await watchExpire(at);
@@ -97,7 +97,7 @@ describe('an entry whose time is over', () => {
 });
 
 describe('touch', () => {
-  test('gives_a_new_expiry_and_leaves_value_version_and_write_time_alone', async () => {
+  test('gives a new expiry and leaves value version and write time alone', async () => {
     const at = entryPath('touched');
     const { metadata } = expectWritten(await client.put(`${at}?ttl=10`, { value: { a: 1 } }), 'created');
     const before = Date.now();
@@ -114,7 +114,7 @@ describe('touch', () => {
     expect(await expiryOf('touched')).toBe(touched.metadata.expires_at);
   });
 
-  test('with_0_takes_the_expiry_away_and_with_less_time_brings_it_forward', async () => {
+  test('with 0 takes the expiry away and with less time brings it forward', async () => {
     const at = entryPath('retouched');
     await client.put(`${at}?ttl=10`, { value: 1 });
     await client.post(`${at}/touch`, { ttl: 0 });
@@ -123,7 +123,7 @@ describe('touch', () => {
     await eventually('the entry expires', async () => (await client.get(at)).status === 404);
   });
 
-  test('saves_an_entry_from_its_expiry', async () => {
+  test('saves an entry from its expiry', async () => {
     const { metadata } = expectWritten(await client.put(`${entryPath('saved')}?ttl=1`, { value: 1 }), 'created');
     await client.put(`${entryPath('witness')}?ttl=2`, { value: 1 });
     await client.post(`${entryPath('saved')}/touch`, { ttl: 60 });
@@ -132,7 +132,7 @@ describe('touch', () => {
     expect((await client.get(entryPath('saved'))).status).toBe(200);
   });
 
-  test('is_404_where_nothing_is_there', async () => {
+  test('is 404 where nothing is there', async () => {
     const answer = await client.post(entryPath('untouchable', '/touch'), { ttl: 1 });
     expect(expectError(answer, 404, 'CACHE_KEY_NOT_FOUND')).toMatchObject({ key: 'untouchable' });
   });
@@ -145,7 +145,7 @@ describe('touch', () => {
     ['{"ttl":1,"ttl":2}', 'ttl', /twice/],
     ['', '', /a JSON body is required/],
     [[], '', /must be a JSON object/],
-  ])('refuses_%j', async (body, field, rule) => {
+  ])('refuses %j', async (body, field, rule) => {
     expectViolation(await client.post(entryPath('k', '/touch'), body), field, rule);
   });
 });

@@ -1,8 +1,9 @@
 import type { ErrorCode } from '@cache-system/contracts';
 import { type Answer, type Client, entryPath } from './support/client.js';
-import { adminClient, createApiKey } from './support/credentials.js';
+import { adminClient } from './support/credentials.js';
 import { eventually } from './support/eventually.js';
 import { expectError } from './support/expectations.js';
+import { mintKey } from './support/keys.js';
 import { type Service, startService } from './support/service.js';
 
 let service: Service;
@@ -24,7 +25,7 @@ const steady = ({ headers }: Answer) =>
   );
 
 describe('a read', () => {
-  test('tells_the_cache_status_the_layer_the_version_and_the_age', async () => {
+  test('tells the cache status the layer the version and the age', async () => {
     const at = entryPath('told');
     const { headers } = await client.put(`${at}?ttl=100`, { value: 1 });
     const answer = await client.get(at);
@@ -41,12 +42,12 @@ describe('a read', () => {
     expect(answer.headers['cache-status']).toMatch(/^cache-system; hit; ttl=(100|99); detail=L1$/);
   });
 
-  test('of_an_entry_without_expiry_tells_no_ttl', async () => {
+  test('of an entry without expiry tells no ttl', async () => {
     await client.put(`${entryPath('forever')}?ttl=0`, { value: 1 });
     expect((await client.get(entryPath('forever'))).headers['cache-status']).toBe('cache-system; hit; detail=L1');
   });
 
-  test('age_counts_the_seconds_since_the_last_write', async () => {
+  test('age counts the seconds since the last write', async () => {
     const at = entryPath('ageing');
     await client.put(at, { value: 1 });
     const age = async () => Number((await client.get(at)).headers['age']);
@@ -55,7 +56,7 @@ describe('a read', () => {
     expect(await age()).toBe(0);
   });
 
-  test.each(['there', 'not-there'])('HEAD_sends_the_headers_of_GET_and_no_body_where_the_key_is_%s', async (key) => {
+  test.each(['there', 'not-there'])('HEAD sends the headers of GET and no body where the key is %s', async (key) => {
     await client.put(entryPath('there'), { value: { a: 'ü' } });
     const got = await client.get(entryPath(key));
     const head = await client.send('HEAD', entryPath(key));
@@ -70,18 +71,18 @@ describe('a read', () => {
 });
 
 describe('X-Request-Id', () => {
-  test.each(['abc', 'A.b_c-9', 'x'.repeat(128)])('%j_is_kept', async (id) => {
+  test.each(['abc', 'A.b_c-9', 'x'.repeat(128)])('%j is kept', async (id) => {
     const answer = await client.get(entryPath('id'), { headers: { 'x-request-id': id } });
     expect(answer.headers['x-request-id']).toBe(id);
     expectError(answer, 404, 'CACHE_KEY_NOT_FOUND');
   });
 
-  test.each(['', 'a b', 'x'.repeat(129), 'a"b', '<script>', 'a,b', '\u00e9'])('%j_is_replaced', async (id) => {
+  test.each(['', 'a b', 'x'.repeat(129), 'a"b', '<script>', 'a,b', '\u00e9'])('%j is replaced', async (id) => {
     const answer = await client.get(entryPath('id'), { headers: { 'x-request-id': id } });
     expect(answer.headers['x-request-id']).toMatch(/^req_[0-9a-z]{10,}$/);
   });
 
-  test('no_two_requests_get_the_same', async () => {
+  test('no two requests get the same', async () => {
     const answers = await Promise.all(Array.from({ length: 200 }, () => client.get(entryPath('id'))));
     expect(new Set(answers.map(({ headers }) => headers['x-request-id'])).size).toBe(200);
   });
@@ -90,7 +91,7 @@ describe('X-Request-Id', () => {
 describe('rate limit headers', () => {
   const asNumber = (answer: Answer, name: string) => Number(answer.headers[name]);
 
-  test('are_on_every_kind_of_answer_and_agree_with_each_other', async () => {
+  test('are on every kind of answer and agree with each other', async () => {
     const at = entryPath('limited');
     const answers = [
       await client.put(at, { value: 1 }),
@@ -121,23 +122,6 @@ describe('rate limit headers', () => {
       expect(Math.abs(asNumber(answer, 'x-ratelimit-reset') - nowSeconds)).toBeLessThan(5);
     }
   });
-
-  test('count_down_and_a_key_beyond_its_burst_gets_429_and_when_to_come_back', async () => {
-    const key = await createApiKey(admin, { rate_limit: { requests_per_minute: 1, burst_size: 3 } });
-    const limited = client.with({ 'x-api-key': key });
-    for (const remaining of ['2', '1', '0']) {
-      const { headers } = await limited.get(entryPath('limited'));
-      expect(headers['x-ratelimit-remaining']).toBe(remaining);
-      expect(headers['x-ratelimit-limit']).toBe('60');
-    }
-    const refused = await limited.get(entryPath('limited'));
-    const details = expectError(refused, 429, 'RATE_LIMIT_EXCEEDED');
-    expect(details).toMatchObject({ limit: 60, window: 3600, retry_after: Number(refused.headers['retry-after']) });
-    expect(asNumber(refused, 'retry-after')).toBeGreaterThan(0);
-    expect(asNumber(refused, 'retry-after')).toBeLessThanOrEqual(60);
-    expect(refused.headers['x-ratelimit-remaining']).toBe('0');
-    limited.close();
-  });
 });
 
 describe('the envelope', () => {
@@ -158,24 +142,49 @@ describe('the envelope', () => {
     ],
   ];
 
-  test.each(cases)('is_around_%s', async (_name, status, code, ask) => {
+  test.each(cases)('is around %s', async (_name, status, code, ask) => {
     expectError(await ask(), status, code);
   });
 
-  test('a_wrong_method_names_those_that_the_path_takes', async () => {
+  test('a wrong method names those that the path takes', async () => {
     const answer = await client.send('OPTIONS', entryPath('k'));
     const allowed = ['DELETE', 'GET', 'HEAD', 'PATCH', 'POST', 'PUT'];
     expect(expectError(answer, 405, 'METHOD_NOT_ALLOWED')).toEqual({ method: 'OPTIONS', allowed });
     expect(answer.headers['allow']).toBe(allowed.join(', '));
   });
 
-  test('a_permission_that_is_lacking_is_named', async () => {
-    const key = await createApiKey(admin, { permissions: ['cache:read'] });
+  test('a permission that is lacking is named', async () => {
+    const key = (await mintKey(admin, { permissions: ['cache:read'] })).api_key;
     const reader = client.with({ 'x-api-key': key });
     expectError(await reader.get(entryPath('k')), 404, 'CACHE_KEY_NOT_FOUND');
     for (const answer of [await reader.put(entryPath('k'), { value: 1 }), await reader.delete(entryPath('k'))]) {
       expect(expectError(answer, 403, 'INSUFFICIENT_PERMISSIONS')).toMatchObject({ required: 'cache:write' });
     }
     reader.close();
+  });
+
+  test.each<Record<string, string>>([
+    {},
+    { authorization: '' },
+    { authorization: 'Bearer' },
+    { authorization: 'Basic YWRtaW46YWRtaW4=' },
+    { cookie: 'session=1' },
+  ])('tells with %j what to send for a credential', async (headers) => {
+    const answer = await client.with({}).get(entryPath('k'), { headers });
+    const details = expectError(answer, 401, 'AUTHENTICATION_FAILED');
+    expect(details).toEqual({ reason: 'send X-API-Key or Authorization: Bearer' });
+    expect(answer.headers['www-authenticate']).toBe('Bearer');
+  });
+
+  test('does not tell strangers whether an entry is there', async () => {
+    const stranger = client.with({});
+    await client.put(entryPath('there'), { value: 1 });
+    for (const method of ['GET', 'HEAD', 'DELETE', 'PUT']) {
+      const body = method === 'PUT' ? { value: 1 } : undefined;
+      for (const key of ['there', 'not-there']) {
+        expect((await stranger.send(method, entryPath(key), { body })).status).toBe(401);
+      }
+    }
+    stranger.close();
   });
 });

@@ -22,7 +22,7 @@ function newValue(answer: Answer): string | undefined {
 }
 
 describe('increment', () => {
-  test('creates_with_201_from_initial_and_goes_on_with_200', async () => {
+  test('creates with 201 from initial and goes on with 200', async () => {
     const created = await increment('counter', { by: 5, initial: 10 });
     expect(created.status).toBe(201);
     expect(expectExactly(incrementResponseSchema, created.json)).toMatchObject({
@@ -37,12 +37,12 @@ describe('increment', () => {
     expect((await client.get(entryPath('counter'))).text).toBe('{"key":"counter","value":-5}');
   });
 
-  test('without_a_body_or_with_an_empty_one_adds_one_to_zero', async () => {
+  test('without a body or with an empty one adds one to zero', async () => {
     expect(newValue(await increment('bare'))).toBe('1');
     expect(newValue(await increment('bare', {}))).toBe('2');
   });
 
-  test('is_exact_beyond_2_to_the_53', async () => {
+  test('is exact beyond 2^53', async () => {
     await client.put(entryPath('big'), '{"value":9007199254740993}');
     expect(newValue(await increment('big'))).toBe('9007199254740994');
     expect(newValue(await increment('big', '{"by":123456789012345678901234567890}'))).toBe(
@@ -53,13 +53,13 @@ describe('increment', () => {
     expect(valueText(await client.get(entryPath('big-start')), 'big-start')).toBe('18446744073709551616');
   });
 
-  test('adds_fractions_as_doubles', async () => {
+  test('adds fractions as doubles', async () => {
     await client.put(entryPath('fraction'), { value: 1.5 });
     expect(newValue(await increment('fraction', { by: 0.25 }))).toBe('1.75');
     expect(newValue(await increment('fraction', '{"by":1e2}'))).toBe('101.75');
   });
 
-  test('64_at_once_lose_none_and_each_sees_a_sum_of_its_own', async () => {
+  test('64 at once lose none and each sees a sum of its own', async () => {
     const answers = await Promise.all(Array.from({ length: 64 }, () => increment('parallel')));
     const sums = answers.map((answer) => Number(newValue(answer)));
     expect(sums.sort((a, b) => a - b)).toEqual(Array.from({ length: 64 }, (_, i) => i + 1));
@@ -67,7 +67,7 @@ describe('increment', () => {
     expect((await client.get(entryPath('parallel'))).json).toEqual({ key: 'parallel', value: 64 });
   });
 
-  test('64_at_once_beyond_2_to_the_53_lose_none', async () => {
+  test('64 at once beyond 2^53 lose none', async () => {
     await client.put(entryPath('big-parallel'), '{"value":9007199254740993}');
     await Promise.all(Array.from({ length: 64 }, () => increment('big-parallel', { by: 3 })));
     expect(valueText(await client.get(entryPath('big-parallel')), 'big-parallel')).toBe('9007199254741185');
@@ -77,7 +77,7 @@ describe('increment', () => {
 describe('the expiry of a counter', () => {
   const expiryOf = (answer: Answer) => expectExactly(incrementResponseSchema, answer.json).metadata.expires_at;
 
-  test('stays_unless_a_ttl_is_given', async () => {
+  test('stays unless a ttl is given', async () => {
     const first = await increment('expiring', { ttl: 100 });
     expect(expiryOf(await increment('expiring'))).toBe(expiryOf(first));
     const later = Date.parse(expiryOf(await increment('expiring', { ttl: 1000 })) ?? '');
@@ -86,14 +86,14 @@ describe('the expiry of a counter', () => {
     expect(expiryOf(await increment('expiring'))).toBeNull();
   });
 
-  test('is_the_default_for_one_that_starts_without_a_ttl', async () => {
+  test('is the default for one that starts without a ttl', async () => {
     const { metadata } = expectExactly(incrementResponseSchema, (await increment('started')).json);
     expect(Date.parse(metadata.expires_at ?? '') - Date.parse(metadata.created_at)).toBe(3_600_000);
   });
 });
 
 describe('what cannot be incremented', () => {
-  test.each(['"1"', 'null', 'true', '[1]', '{"a":1}', '""'])('%s_is_422_and_stays', async (text) => {
+  test.each(['"1"', 'null', 'true', '[1]', '{"a":1}', '""'])('%s is 422 and stays', async (text) => {
     const key = `not-a-number:${text}`;
     expectWritten(await client.put(entryPath(key), `{"value":${text}}`), 'created');
     const details = expectError(await increment(key), 422, 'MERGE_NOT_POSSIBLE');
@@ -101,14 +101,14 @@ describe('what cannot be incremented', () => {
     expect(valueText(await client.get(entryPath(key)), key)).toBe(text);
   });
 
-  test('a_sum_beyond_a_double_is_422_and_the_value_stays', async () => {
+  test('a sum beyond a double is 422 and the value stays', async () => {
     await client.put(entryPath('limit'), '{"value":1.7e308}');
     const details = expectError(await increment('limit', '{"by":1.7e308}'), 422, 'MERGE_NOT_POSSIBLE');
     expect(details).toMatchObject({ key: 'limit', reason: expect.stringContaining('double') as string });
     expect(valueText(await client.get(entryPath('limit')), 'limit')).toBe('1.7e308');
   });
 
-  test('a_number_of_very_many_digits_is_422_and_does_not_cost_time', async () => {
+  test('a number of very many digits is 422 and does not cost time', async () => {
     await client.put(entryPath('digits'), `{"value":${'9'.repeat(1_000_000)}}`);
     expectError(await increment('digits'), 422, 'MERGE_NOT_POSSIBLE');
   });
@@ -124,14 +124,14 @@ describe('what cannot be incremented', () => {
     ['{"by":1,"by":2}', 'by', /twice/],
     ['[]', '', /must be a JSON object/],
     ['{', '', /not valid JSON/],
-  ])('a_body_of_%s_is_400', async (body, field, rule) => {
+  ])('a body of %s is 400', async (body, field, rule) => {
     expectViolation(await increment('refused', body), field, rule);
     expectError(await client.get(entryPath('refused')), 404, 'CACHE_KEY_NOT_FOUND');
   });
 });
 
 describe('preconditions of an increment', () => {
-  test('if_match_and_if_none_match_are_heeded', async () => {
+  test('If-Match and If-None-Match are heeded', async () => {
     const { headers } = await increment('conditional');
     const etag = String(headers['etag']);
     expectError(await increment('conditional', {}, { 'if-none-match': '*' }), 412, 'PRECONDITION_FAILED');

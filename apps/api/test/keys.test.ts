@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { type Client, entryPath } from './support/client.js';
-import { adminClient, createApiKey } from './support/credentials.js';
+import { adminClient } from './support/credentials.js';
 import { expectBadKey, expectError, expectViolation, expectWritten } from './support/expectations.js';
+import { mintKey } from './support/keys.js';
 import { type Service, startService } from './support/service.js';
 
 let service: Service;
@@ -65,7 +66,7 @@ describe('a key is opaque', () => {
     '😀'.repeat(128),
   ];
 
-  test('each_holds_its_own_value_and_none_meets_another', async () => {
+  test('each holds its own value and none meets another', async () => {
     for (const key of KEYS) expectWritten(await client.put(entryPath(key), { value: `of ${key}` }), 'created');
     for (const key of KEYS) {
       expect((await client.get(entryPath(key))).json).toEqual({ key, value: `of ${key}` });
@@ -74,7 +75,7 @@ describe('a key is opaque', () => {
     }
   });
 
-  test.each(KEYS)('every_operation_takes_%j', async (key) => {
+  test.each(KEYS)('every operation takes %j', async (key) => {
     const at = entryPath(key);
     expectWritten(await client.put(at, { value: { n: 1 } }), 'updated');
     expectWritten(await client.post(at, { value: { n: 2 } }), 'updated');
@@ -87,7 +88,7 @@ describe('a key is opaque', () => {
     expect(expectError(await client.get(at), 404, 'CACHE_KEY_NOT_FOUND')).toMatchObject({ key });
   });
 
-  test('is_the_same_however_it_is_percent_encoded', async () => {
+  test('is the same however it is percent encoded', async () => {
     await client.put('/v1/cache/user%3A%31', { value: 1 });
     for (const at of ['/v1/cache/user:1', '/v1/cache/%75ser%3a1', '/v1/cache/user:1?']) {
       expect((await client.get(at)).json).toEqual({ key: 'user:1', value: 1 });
@@ -119,7 +120,7 @@ describe('a key must be well-formed', () => {
     expectBadKey(await client.delete(at), rule);
   });
 
-  test('a_slash_that_is_not_encoded_is_another_route', async () => {
+  test('a slash that is not encoded is another route', async () => {
     expectError(await client.put('/v1/cache/a/b', { value: 1 }), 404, 'ROUTE_NOT_FOUND');
   });
 });
@@ -127,7 +128,7 @@ describe('a key must be well-formed', () => {
 describe('namespaces never meet', () => {
   const inNamespace = (namespace: string) => ({ headers: { 'x-cache-namespace': namespace } });
 
-  test('a_user_picks_one_with_a_header_and_gets_default_without', async () => {
+  test('a user picks one with a header and gets default without', async () => {
     const at = entryPath('picked');
     for (const name of ['default', 'team-a', 'team_b']) {
       expectWritten(await admin.put(at, { value: name }, inNamespace(name)), 'created');
@@ -142,11 +143,11 @@ describe('namespaces never meet', () => {
     expect((await admin.get(at, inNamespace('team_b'))).status).toBe(200);
   });
 
-  test('an_API_key_stays_in_its_own_whatever_the_header_says', async () => {
+  test('an API key stays in its own whatever the header says', async () => {
     const at = entryPath('kept-apart');
     const [ofA, ofB] = await Promise.all(
       ['keys-a', 'keys-b'].map(async (namespace) =>
-        client.with({ 'x-api-key': await createApiKey(admin, { namespace }), 'x-cache-namespace': 'keys-a' }),
+        client.with({ 'x-api-key': (await mintKey(admin, { namespace })).api_key, 'x-cache-namespace': 'keys-a' }),
       ),
     );
     expectWritten(await ofA!.put(at, { value: 'a' }), 'created');
@@ -160,15 +161,15 @@ describe('namespaces never meet', () => {
     ofB!.close();
   });
 
-  test.each(['', 'A', 'a:b', 'ä', '-a', 'a'.repeat(65), 'a, b', '../a'])('%j_is_no_namespace', async (name) => {
+  test.each(['', 'A', 'a:b', 'ä', '-a', 'a'.repeat(65), 'a, b', '../a'])('%j is no namespace', async (name) => {
     expectViolation(await admin.get(entryPath('k'), inNamespace(name)), 'X-Cache-Namespace', /1 to 64 of a-z/);
   });
 });
 
 describe('key prefixes', () => {
-  test('an_API_key_gets_nowhere_outside_of_its_prefixes', async () => {
+  test('an API key gets nowhere outside of its prefixes', async () => {
     const prefixes = ['member:', 'séance/'];
-    const limited = client.with({ 'x-api-key': await createApiKey(admin, { key_prefixes: prefixes }) });
+    const limited = client.with({ 'x-api-key': (await mintKey(admin, { key_prefixes: prefixes })).api_key });
     for (const key of ['member:1', 'member:', 'séance/x']) {
       expectWritten(await limited.put(entryPath(key), { value: 1 }), 'created');
       expect((await limited.get(entryPath(key))).status).toBe(200);
@@ -194,8 +195,8 @@ describe('key prefixes', () => {
     limited.close();
   });
 
-  test('a_prefix_that_is_encoded_in_the_path_is_the_same_prefix', async () => {
-    const limited = client.with({ 'x-api-key': await createApiKey(admin, { key_prefixes: ['a/b'] }) });
+  test('a prefix that is encoded in the path is the same prefix', async () => {
+    const limited = client.with({ 'x-api-key': (await mintKey(admin, { key_prefixes: ['a/b'] })).api_key });
     const rest = randomBytes(4).toString('hex');
     expectWritten(await limited.put(`/v1/cache/%61%2F%62${rest}`, { value: 1 }), 'created');
     expect((await client.get(entryPath(`a/b${rest}`))).status).toBe(200);

@@ -47,7 +47,7 @@ async function expectRefused(before: string, body: unknown, reason: RegExp, head
 }
 
 describe('merge_strategy', () => {
-  test('deep_is_the_default_and_merges_objects_at_every_level', async () => {
+  test('deep is the default and merges objects at every level', async () => {
     const before = '{"a":{"b":{"c":1,"d":2}},"list":[1,2]}';
     const value = { a: { b: { d: 3, e: 4 } }, list: [9], f: null };
     const after = '{"a":{"b":{"c":1,"d":3,"e":4}},"list":[9],"f":null}';
@@ -55,17 +55,17 @@ describe('merge_strategy', () => {
     await expectPatched(before, { value, merge_strategy: 'deep' }, after);
   });
 
-  test('shallow_replaces_top_level_members', async () => {
+  test('shallow replaces top level members', async () => {
     const body = { value: { a: { d: 3 } }, merge_strategy: 'shallow' };
     await expectPatched('{"a":{"b":1},"z":0}', body, '{"a":{"d":3},"z":0}');
   });
 
-  test('replace_takes_the_new_value_whatever_the_old_one_was', async () => {
+  test('replace takes the new value whatever the old one was', async () => {
     await expectPatched('[1]', '{"value": "x" ,"merge_strategy":"replace"}', '"x"');
     await expectPatched('{"a":1}', '{"value":{"b" : 1.0},"merge_strategy":"replace"}', '{"b" : 1.0}');
   });
 
-  test.each(['[1]', '"x"', '1', 'null'])('deep_and_shallow_are_422_on_%s', async (before) => {
+  test.each(['[1]', '"x"', '1', 'null'])('deep and shallow are 422 on %s', async (before) => {
     for (const merge_strategy of ['deep', 'shallow']) {
       await expectRefused(before, { value: { a: 1 }, merge_strategy }, /the value is not an object/);
       await expectRefused(
@@ -76,19 +76,19 @@ describe('merge_strategy', () => {
     }
   });
 
-  test('what_the_patch_does_not_name_stays_as_it_was_written', async () => {
+  test('what the patch does not name stays as it was written', async () => {
     const before = '{"big": 9007199254740993,"10":-0,"2":1.0,"e":1E400,"s":"\\u0041\\ud800","x":{ "y" : [ 1 ] }}';
     const after = '{"big":9007199254740993,"10":-0,"2":1.0,"e":1E400,"s":"\\u0041\\ud800","x":{ "y" : [ 1 ] },"n":1e0}';
     await expectPatched(before, '{"value":{"n":1e0}}', after);
   });
 
-  test('names_that_javascript_knows_are_names', async () => {
+  test('names that javascript knows are names', async () => {
     const body = '{"value":{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}}}}';
     const after = '{"a":{},"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}}}';
     await expectPatched('{"a":{}}', body, after);
   });
 
-  test('an_unknown_one_is_400_and_names_those_there_are', async () => {
+  test('an unknown one is 400 and names those there are', async () => {
     const { answer } = await patched('{}', { value: {}, merge_strategy: 'smart' });
     expectViolation(answer, 'merge_strategy', /deep.*shallow.*replace/);
   });
@@ -110,13 +110,13 @@ describe('application/merge-patch+json (RFC 7396)', () => {
     ['{"e":null}', '{"a":1}', '{"e":null,"a":1}'],
     ['[1,2]', '{"a":"b","c":null}', '{"a":"b"}'],
     ['{}', '{"a":{"bb":{"ccc":null}}}', '{"a":{"bb":{}}}'],
-  ])('%s_with_%s_is_%s', async (before, patch, after) => {
+  ])('%s with %s is %s', async (before, patch, after) => {
     await expectPatched(before, patch, after, MERGE_PATCH);
   });
 });
 
 describe('application/json-patch+json (RFC 6902)', () => {
-  test('applies_every_operation_in_order', async () => {
+  test('applies every operation in order', async () => {
     const operations = [
       { op: 'test', path: '/a', value: 1 },
       { op: 'add', path: '/list/-', value: 3 },
@@ -131,7 +131,7 @@ describe('application/json-patch+json (RFC 6902)', () => {
     await expectPatched('{"a":1,"list":[1,2],"m":[],"gone":0}', operations, after, JSON_PATCH);
   });
 
-  test('applies_all_or_nothing_and_names_the_operation', async () => {
+  test('applies all or nothing and names the operation', async () => {
     const operations = [
       { op: 'add', path: '/b', value: 1 },
       { op: 'test', path: '/a', value: 2 },
@@ -144,7 +144,7 @@ describe('application/json-patch+json (RFC 6902)', () => {
     await expectRefused('{}', [{ op: 'remove', path: '/__proto__' }], /no member "__proto__"/, JSON_PATCH);
   });
 
-  test('that_copies_itself_again_and_again_is_refused_in_no_time', async () => {
+  test('that copies itself again and again is refused in no time', async () => {
     const doubling = Array.from({ length: 100 }, (_, i) => ({ op: 'copy', from: '', path: `/${i}` }));
     await expectRefused('{"a":"0123456789"}', doubling, /copies too much|nested deeper/, JSON_PATCH);
   });
@@ -161,7 +161,7 @@ describe('application/json-patch+json (RFC 6902)', () => {
     ['[', '', /not valid JSON/],
     ['', '', /a JSON body is required/],
     [`[${Array.from({ length: 1001 }, () => '{"op":"remove","path":"/a"}').join()}]`, '', /at most 1000 operations/],
-  ])('%.60s_is_400', async (body, field, rule) => {
+  ])('%.60s is 400', async (body, field, rule) => {
     const { answer, text } = await patched('{"a":1}', body, JSON_PATCH);
     expectViolation(answer, field, rule);
     expect(text).toBe('{"a":1}');
@@ -169,7 +169,7 @@ describe('application/json-patch+json (RFC 6902)', () => {
 });
 
 describe('PATCH', () => {
-  test('is_404_where_nothing_is_there_and_creates_nothing', async () => {
+  test('is 404 where nothing is there and creates nothing', async () => {
     const at = entryPath('never-there');
     expectError(await client.patch(at, { value: {} }), 404, 'CACHE_KEY_NOT_FOUND');
     expectError(await client.patch(at, {}, { headers: MERGE_PATCH }), 404, 'CACHE_KEY_NOT_FOUND');
@@ -177,7 +177,7 @@ describe('PATCH', () => {
     expectError(await client.get(at), 404, 'CACHE_KEY_NOT_FOUND');
   });
 
-  test('keeps_the_expiry_unless_a_ttl_is_given', async () => {
+  test('keeps the expiry unless a ttl is given', async () => {
     const at = entryPath('expiry');
     const { metadata } = expectWritten(await client.put(`${at}?ttl=100`, { value: {} }), 'created');
     const patch = async (path: string, body: unknown, headers = {}) =>
@@ -202,7 +202,7 @@ describe('PATCH', () => {
     ['shallow', (i: number) => [{ value: { [`f${i}`]: i }, merge_strategy: 'shallow' }, {}] as const],
     ['merge-patch', (i: number) => [{ [`f${i}`]: i }, MERGE_PATCH] as const],
     ['JSON Patch', (i: number) => [[{ op: 'add', path: `/f${i}`, value: i }], JSON_PATCH] as const],
-  ])('64_at_once_of_different_fields_lose_none_with_%s', async (name, patchOf) => {
+  ])('64 at once of different fields lose none with %s', async (name, patchOf) => {
     const at = entryPath(`parallel:${name}`);
     await client.put(at, { value: { kept: true } });
     const patches = Array.from({ length: 64 }, (_, i) => patchOf(i));
@@ -213,7 +213,7 @@ describe('PATCH', () => {
     expect((await client.get(at)).json).toMatchObject({ value: { kept: true, ...fields } });
   });
 
-  test('among_puts_and_increments_of_other_keys_is_as_atomic', async () => {
+  test('among puts and increments of other keys is as atomic', async () => {
     const at = entryPath('mixed');
     await client.put(at, { value: {} });
     const patches = Array.from({ length: 32 }, (_, i) => client.patch(at, { value: { [`f${i}`]: i } }));

@@ -72,10 +72,13 @@ const ON_AN_ENTRY: [name: string, headers: (entry: Stored) => Headers, holds: bo
 ];
 
 describe.each(Object.entries(WRITES))('%s on an entry', (_method, write) => {
-  test.each(ON_AN_ENTRY)('with_%s', async (_name, headersFor, holds) => {
+  test.each(ON_AN_ENTRY)('with %s', async (_name, headersFor, holds) => {
     const entry = await stored();
     const answer = await write(entry.at, headersFor(entry));
-    if (holds) return expect([200, 204]).toContain(answer.status);
+    if (holds) {
+      expect([200, 204]).toContain(answer.status);
+      return;
+    }
     const details = expectError(answer, 412, 'PRECONDITION_FAILED');
     expect(details).toEqual({ key: decodeURIComponent(entry.at.slice('/v1/cache/'.length)) });
     const { json, headers } = await client.get(entry.at);
@@ -84,7 +87,7 @@ describe.each(Object.entries(WRITES))('%s on an entry', (_method, write) => {
 });
 
 describe.each(Object.entries(READS))('%s of an entry', (method, read) => {
-  test.each(ON_AN_ENTRY)('with_%s', async (_name, headersFor, holds) => {
+  test.each(ON_AN_ENTRY)('with %s', async (_name, headersFor, holds) => {
     const entry = await stored();
     const headers = headersFor(entry);
     for (const layer of ['L1', 'L2']) {
@@ -111,21 +114,21 @@ describe.each(Object.entries(READS))('%s of an entry', (method, read) => {
 describe('where there is no entry', () => {
   const missing = () => entryPath(`missing:${keys++}`);
 
-  test.each([
+  test.each<[headers: Headers, status: number]>([
     [{ 'if-match': '*' }, 412],
     [{ 'if-match': '"x"' }, 412],
     [{ 'if-none-match': '*' }, 201],
     [{ 'if-none-match': '"x"' }, 201],
-  ])('PUT_with_%j_is_%i', async (headers, status) => {
+  ])('PUT with %j is %i', async (headers, status) => {
     const at = missing();
-    const answer = await client.put(at, { value: 1 }, { headers: headers as Headers });
+    const answer = await client.put(at, { value: 1 }, { headers });
     expect(answer.status).toBe(status);
     expect((await client.get(at)).status).toBe(status === 201 ? 200 : 404);
   });
 
   // Section 13.2.1: what would have failed without the precondition fails as it would have.
   const needAnEntry = Object.entries({ ...WRITES, ...READS }).filter(([method]) => method !== 'PUT');
-  test.each(needAnEntry)('%s_is_404_whatever_its_preconditions', async (_method, ask) => {
+  test.each(needAnEntry)('%s is 404 whatever its preconditions', async (_method, ask) => {
     for (const headers of [{ 'if-match': '*' }, { 'if-match': '"x"' }, { 'if-none-match': '*' }] as Headers[]) {
       expect((await ask(missing(), headers)).status).toBe(404);
     }
@@ -133,7 +136,7 @@ describe('where there is no entry', () => {
 });
 
 test.each(['x', '"x', 'x"', '"a" "b"', 'w/"a"', '"a", b', '*, "a"', '"a\u00a0'])(
-  '%j_is_no_list_of_tags',
+  '%j is no list of tags',
   async (value) => {
     const { at } = await stored();
     for (const [name, header] of [
@@ -154,7 +157,7 @@ describe('options.if_version', () => {
     PATCH: (at: string, version: string) => client.patch(at, { value: { n: 3 }, options: { if_version: version } }),
   };
 
-  test.each(Object.entries(ask))('lets_a_%s_through_on_that_version_and_is_409_on_another', async (_method, write) => {
+  test.each(Object.entries(ask))('lets a %s through on that version and is 409 on another', async (_method, write) => {
     const { at, version } = await stored();
     const written = expectWritten(await write(at, version), 'updated');
     for (const other of [version, 'x', '*', `"${written.metadata.version}"`]) {
@@ -164,13 +167,13 @@ describe('options.if_version', () => {
     expectWritten(await write(at, written.metadata.version), 'updated');
   });
 
-  test('is_409_for_a_PUT_and_404_for_the_others_where_there_is_no_entry', async () => {
+  test('is 409 for a PUT and 404 for the others where there is no entry', async () => {
     expectError(await ask.PUT(entryPath('void'), 'x'), 409, 'CACHE_KEY_CONFLICT');
     expectError(await ask.POST(entryPath('void'), 'x'), 404, 'CACHE_KEY_NOT_FOUND');
     expectError(await ask.PATCH(entryPath('void'), 'x'), 404, 'CACHE_KEY_NOT_FOUND');
   });
 
-  test('and_if_match_must_both_hold', async () => {
+  test('and If-Match must both hold', async () => {
     const { at, etag, version, oldEtag } = await stored();
     const put = (ifMatch: string, if_version: string) =>
       client.put(at, { value: 1, options: { if_version } }, { headers: { 'if-match': ifMatch } });
@@ -181,7 +184,7 @@ describe('options.if_version', () => {
 });
 
 describe('of writers at the same time', () => {
-  test('exactly_one_creates_with_if_none_match_star', async () => {
+  test('exactly one creates with If-None-Match: *', async () => {
     const at = entryPath('created-once');
     const create = (value: number) => client.put(at, { value }, { headers: { 'if-none-match': '*' } });
     const answers = await Promise.all(Array.from({ length: 32 }, (_, i) => create(i)));
@@ -193,13 +196,13 @@ describe('of writers at the same time', () => {
   test.each([
     ['If-Match', 412, ({ at, etag }: Stored) => client.put(at, { value: 1 }, { headers: { 'if-match': etag } })],
     ['if_version', 409, ({ at, version }: Stored) => client.put(at, { value: 1, options: { if_version: version } })],
-  ])('exactly_one_replaces_a_version_with_%s', async (_name, refused, write) => {
+  ])('exactly one replaces a version with %s', async (_name, refused, write) => {
     const entry = await stored();
     const answers = await Promise.all(Array.from({ length: 32 }, () => write(entry)));
     expect(answers.map(({ status }) => status).sort()).toEqual([200, ...Array.from({ length: 31 }, () => refused)]);
   });
 
-  test('exactly_one_deletes_a_version', async () => {
+  test('exactly one deletes a version', async () => {
     const { at, etag } = await stored();
     const remove = () => client.delete(at, { headers: { 'if-match': etag } });
     const answers = await Promise.all(Array.from({ length: 32 }, remove));

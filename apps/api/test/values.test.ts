@@ -50,17 +50,17 @@ describe('a value comes back byte for byte from either layer', () => {
     expect([fromL2.headers['x-cache-layer'], valueText(fromL2, name)]).toEqual(['L2', text]);
   });
 
-  test('whitespace_around_it_is_not_part_of_it', async () => {
+  test('whitespace around it is not part of it', async () => {
     await client.put(entryPath('around'), ' \r\n{ "value" \t:\n  { "a":1 } \r\n, "options" : { "ttl" : 5 } } \n');
     expect(valueText(await client.get(entryPath('around')), 'around')).toBe('{ "a":1 }');
   });
 
-  test('the_name_value_may_be_escaped_and_the_members_come_in_any_order', async () => {
+  test('the name value may be escaped and the members come in any order', async () => {
     await client.put(entryPath('escaped'), String.raw`{"options":{},"\u0076alue":"x"}`);
     expect(valueText(await client.get(entryPath('escaped')), 'escaped')).toBe('"x"');
   });
 
-  test('a_charset_parameter_changes_nothing', async () => {
+  test('a charset parameter changes nothing', async () => {
     const headers = { 'content-type': 'application/json; charset=iso-8859-1' };
     await client.put(entryPath('charset'), '{"value":"é"}', { headers });
     expect(valueText(await client.get(entryPath('charset')), 'charset')).toBe('"é"');
@@ -70,14 +70,14 @@ describe('a value comes back byte for byte from either layer', () => {
 describe('the size of a value', () => {
   const ofBytes = (bytes: number) => `"${'x'.repeat(bytes - 2)}"`;
 
-  test('may_be_exactly_the_limit', async () => {
+  test('may be exactly the limit', async () => {
     const text = ofBytes(MAX_VALUE_BYTES);
     const { metadata } = expectWritten(await client.put(entryPath('full'), `{"value":${text}}`), 'created');
     expect(metadata.size_bytes).toBe(MAX_VALUE_BYTES);
     expect(valueText(await client.get(entryPath('full')), 'full') === text).toBe(true);
   });
 
-  test('one_byte_above_is_413_with_size_and_limit_and_leaves_the_entry_alone', async () => {
+  test('one byte above is 413 with size and limit and leaves the entry alone', async () => {
     await client.put(entryPath('kept'), { value: 'kept' });
     const answer = await client.put(entryPath('kept'), `{"value":${ofBytes(MAX_VALUE_BYTES + 1)}}`);
     const size = { size_bytes: MAX_VALUE_BYTES + 1, limit_bytes: MAX_VALUE_BYTES };
@@ -85,19 +85,19 @@ describe('the size of a value', () => {
     expect(valueText(await client.get(entryPath('kept')), 'kept')).toBe('"kept"');
   });
 
-  test('counts_bytes_and_not_characters', async () => {
+  test('counts bytes and not characters', async () => {
     const inTwoBytes = (bytes: number) => `"${'é'.repeat((bytes - 2) / 2)}"`;
     expectWritten(await client.put(entryPath('é'), `{"value":${inTwoBytes(MAX_VALUE_BYTES)}}`), 'created');
     const above = await client.put(entryPath('é'), `{"value":${inTwoBytes(MAX_VALUE_BYTES + 2)}}`);
     expect(expectError(above, 413, 'PAYLOAD_TOO_LARGE')).toMatchObject({ size_bytes: MAX_VALUE_BYTES + 2 });
   });
 
-  test('whitespace_round_the_value_does_not_count', async () => {
+  test('whitespace round the value does not count', async () => {
     const body = `{"value":${' '.repeat(30_000)}${ofBytes(MAX_VALUE_BYTES)}${' '.repeat(30_000)}}`;
     expectWritten(await client.put(entryPath('blank'), body), 'created');
   });
 
-  test('holds_for_what_a_patch_makes_of_it', async () => {
+  test('holds for what a patch makes of it', async () => {
     await client.put(entryPath('growing'), `{"value":{"a":${ofBytes(MAX_VALUE_BYTES - 6)}}}`);
     const answer = await client.patch(entryPath('growing'), { value: { b: 1 } });
     expect(expectError(answer, 413, 'PAYLOAD_TOO_LARGE')).toMatchObject({
@@ -110,7 +110,7 @@ describe('the size of a value', () => {
     expect((await client.get(entryPath('growing'))).json).toMatchObject({ value: { a: expect.any(String) as string } });
   });
 
-  test.each([2, 20])('a_body_of_%i_MiB_is_413_and_the_connection_stays_usable', async (mebibytes) => {
+  test.each([2, 20])('a body of %i MiB is 413 and the connection stays usable', async (mebibytes) => {
     const body = `{"value":${ofBytes(mebibytes * MAX_VALUE_BYTES)}}`;
     for (let round = 0; round < 5; round++) {
       const answer = await client.put(entryPath('huge'), body);
@@ -120,7 +120,7 @@ describe('the size of a value', () => {
     expectError(await client.get(entryPath('huge')), 404, 'CACHE_KEY_NOT_FOUND');
   });
 
-  test('a_body_that_does_not_say_its_length_is_held_to_the_same_limit', async () => {
+  test('a body that does not say its length is held to the same limit', async () => {
     const headers = { 'transfer-encoding': 'chunked' };
     for (let round = 0; round < 5; round++) {
       const answer = await client.put(entryPath('chunked'), `{"value":${ofBytes(3 * MAX_VALUE_BYTES)}}`, { headers });

@@ -15,10 +15,15 @@ export function startLog(level: string, node: string): void {
   log = pino({ level, base: { node }, redact: ['headers.authorization', 'headers["x-api-key"]'] }, stream);
 }
 
+/** What these report is thrown as well, and told once where it is caught. */
+const REPORTED_TWICE = ['ExceptionHandler', 'NestApplication'];
+
 /** Lets what Nest has to say through to the log: warnings and worse, as its start-up story helps nobody. */
 export const nestLogger: LoggerService = {
   log: () => undefined,
   warn: (message: unknown) => log.warn(String(message)),
-  error: (message: unknown, ...rest: unknown[]) => log.error({ rest }, String(message)),
+  error: (message: unknown, ...rest: unknown[]) => {
+    if (!REPORTED_TWICE.includes(String(rest.at(-1)))) log.error({ rest }, String(message));
+  },
   fatal: (message: unknown) => log.fatal(String(message)),
 };

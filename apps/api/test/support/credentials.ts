@@ -1,4 +1,4 @@
-import { createdApiKeySchema, type TokenPair, tokenPairSchema } from '@cache-system/contracts';
+import { type TokenPair, tokenPairSchema } from '@cache-system/contracts';
 import type { Client } from './client.js';
 import type { Service } from './service.js';
 
@@ -11,9 +11,4 @@ export async function logIn({ api, client }: Service): Promise<TokenPair> {
 export async function adminClient(service: Service): Promise<Client> {
   const { access_token: token } = await logIn(service);
   return service.client.with({ authorization: `Bearer ${token}` });
-}
-
-export async function createApiKey(admin: Client, fields: object): Promise<string> {
-  const request = { name: 'a test', permissions: ['cache:read', 'cache:write'], tier: 'enterprise', ...fields };
-  return createdApiKeySchema.parse((await admin.post('/v1/auth/api-keys', request)).json).api_key;
 }

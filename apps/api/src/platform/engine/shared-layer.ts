@@ -1,9 +1,12 @@
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { GuardedLayer, LmdbLayer, RedisLayer } from '@cache-system/cache-engine';
 import type { Config } from '@cache-system/contracts';
 import { type Environment, StartRefused } from '../env.js';
 import type { LiveConfig } from '../live-config.js';
 import { log } from '../logging.js';
+
+const CONNECT_TIMEOUT_MS = 5000;
 
 /** L2: what the nodes share. */
 export class SharedLayer {
@@ -37,7 +40,10 @@ async function connectRedis({ REDIS_URL: url }: Environment): Promise<RedisLayer
     },
   });
   try {
-    await layer.connect();
+    const tooLate = delay(CONNECT_TIMEOUT_MS, undefined, { ref: false }).then(() => {
+      throw new Error(`no answer within ${CONNECT_TIMEOUT_MS} ms`);
+    });
+    await Promise.race([layer.connect(), tooLate]);
   } catch (error) {
     await layer.close();
     const { message, code } = error as NodeJS.ErrnoException;
