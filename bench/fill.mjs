@@ -11,7 +11,11 @@ const CONCURRENCY = 64;
  */
 export async function fill({ url, apiKey }, keys, body) {
   const agent = new http.Agent({ keepAlive: true, maxSockets: CONCURRENCY });
-  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), 'x-api-key': apiKey };
+  const headers = {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+    'x-api-key': apiKey,
+  };
   let next = 0;
   const worker = async () => {
     while (next < keys) await put(`${url}/v1/cache/bench:${next++}`, { agent, headers, method: 'PUT' }, body);

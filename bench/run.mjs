@@ -57,7 +57,10 @@ const CASES = {
     target: 0.75,
     run: (seconds) => load(onRedis.url, 'one-key.lua', { seconds, env, ...keyOf(onRedis) }),
   },
-  'webdis-get': { peer: 'fastify-get', run: (seconds) => load(webdis.url, 'webdis-get.lua', { seconds, env: webdisEnv }) },
+  'webdis-get': {
+    peer: 'fastify-get',
+    run: (seconds) => load(webdis.url, 'webdis-get.lua', { seconds, env: webdisEnv }),
+  },
   'l2-get-redis': {
     peer: 'fastify-get',
     target: 0.42,
@@ -73,14 +76,19 @@ const CASES = {
     target: 0.35,
     run: (seconds) => load(onRedis.url, 'put.lua', { seconds, env, ...keyOf(onRedis) }),
   },
-  'webdis-put': { peer: 'fastify-put', run: (seconds) => load(webdis.url, 'webdis-put.lua', { seconds, env: webdisEnv }) },
+  'webdis-put': {
+    peer: 'fastify-put',
+    run: (seconds) => load(webdis.url, 'webdis-put.lua', { seconds, env: webdisEnv }),
+  },
   'put-embedded': {
     peer: 'fastify-put',
     run: (seconds) => load(embedded.url, 'put.lua', { seconds, env, ...keyOf(embedded) }),
   },
 };
 const only = process.argv.slice(2);
-const names = Object.keys(CASES).filter((name) => only.length === 0 || only.includes(name) || name.startsWith('fastify'));
+const names = Object.keys(CASES).filter(
+  (name) => only.length === 0 || only.includes(name) || name.startsWith('fastify'),
+);
 
 /** @type {Map<string, import('./wrk.mjs').Measurement[]>} */
 const measured = new Map(names.map((name) => [name, []]));
@@ -93,7 +101,10 @@ try {
       // The first round warms up.
       if (round > 0 && result) measured.get(name)?.push(result);
     }
-    if (round > 0) console.log(`round ${round}/${ROUNDS}: ${names.map((name) => `${name} ${Math.round(measured.get(name)?.at(-1)?.requestsPerSecond ?? 0)}`).join('  ')}`);
+    if (round > 0)
+      console.log(
+        `round ${round}/${ROUNDS}: ${names.map((name) => `${name} ${Math.round(measured.get(name)?.at(-1)?.requestsPerSecond ?? 0)}`).join('  ')}`,
+      );
   }
 } finally {
   await servers.stop();

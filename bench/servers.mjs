@@ -68,7 +68,7 @@ async function startWebdis(redisPort) {
   );
   const server = spawnTied('webdis', [file]);
   const url = `http://127.0.0.1:${port}`;
-  for (let ready = false; !ready; ) {
+  for (let ready = false; !ready;) {
     ready = await fetch(`${url}/PING`).then(
       (response) => response.ok,
       () => false,

@@ -104,7 +104,7 @@ describe('a start is refused, with one line for each problem,', () => {
       server.on('connection', (socket) => socket.end('HTTP/1.1 400 no\r\n\r\n')),
     );
     for (const port of [closed, silent.port, other.port]) {
-      const refusal = await refusedStart({ [name]: urlOf(port) });
+      const refusal = await refusedStart({ DATA_DIR: path.join(folder.path, 'data'), [name]: urlOf(port) });
       expectRefusal(refusal, [pattern]);
       expect(refusal.lines.join()).not.toContain('hidden');
     }

@@ -1,6 +1,6 @@
 /** In which format the payload of an entry came, and is kept. */
-export const FORMATS = ['json'] as const;
-export type Format = (typeof FORMATS)[number];
+const FORMATS = ['json'] as const;
+type Format = (typeof FORMATS)[number];
 
 /** What the shared layer decides about an entry when it stores it. Times are milliseconds since the epoch. */
 export interface Stamp {

@@ -23,14 +23,14 @@ export interface Put {
   readonly condition?: Condition;
 }
 
-export interface Remove {
+interface Remove {
   readonly kind: 'remove';
   readonly key: string;
   readonly condition?: Condition;
 }
 
 /** Gives an entry a new expiry and leaves its value and version alone. */
-export interface Touch {
+interface Touch {
   readonly kind: 'touch';
   readonly key: string;
   readonly ttlMs: number;

@@ -50,7 +50,7 @@ export function cacheError(error: unknown, key: string): unknown {
   return error;
 }
 
-export class CacheKeyNotFound extends ApiError {
+class CacheKeyNotFound extends ApiError {
   constructor(key: string, { searchedLayers }: KeyNotFound) {
     super(
       'CACHE_KEY_NOT_FOUND',

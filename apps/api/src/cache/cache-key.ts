@@ -4,7 +4,7 @@ import type { Principal } from '../auth/principal.js';
 import { ApiError, InsufficientPermissions, InvalidRequest } from '../platform/http/api-error.js';
 
 const BEFORE_KEY = '/v1/cache/';
-export const MAX_KEY_BYTES = 512;
+const MAX_KEY_BYTES = 512;
 /** Unicode's category Cc. */
 const CONTROL_CHARACTER = /[\u0000-\u001f\u007f-\u009f]/;
 const NAMESPACE = /^[a-z0-9][a-z0-9_-]{0,63}$/;

@@ -4,7 +4,7 @@ import { createClient } from 'redis';
 import { startApi } from '../../../../tools/harness/api-process.mjs';
 import { Client } from './client.js';
 
-export type ApiProcess = Awaited<ReturnType<typeof startApi>>;
+type ApiProcess = Awaited<ReturnType<typeof startApi>>;
 
 export interface Service {
   readonly api: ApiProcess;

@@ -39,7 +39,7 @@ export function print(node: JsonNode, maxDepth = MAX_DEPTH): string {
   return `{${members.join(',')}}`;
 }
 
-export class JsonScalar {
+class JsonScalar {
   readonly kind = 'scalar';
 
   constructor(readonly text: string) {}

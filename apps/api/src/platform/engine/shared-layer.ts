@@ -6,7 +6,7 @@ import { type Environment, StartRefused } from '../env.js';
 import type { LiveConfig } from '../live-config.js';
 import { log } from '../logging.js';
 
-const CONNECT_TIMEOUT_MS = 5000;
+const CONNECT_TIMEOUT_MS = 3000;
 
 /** L2: what the nodes share. */
 export class SharedLayer {

@@ -1,0 +1,173 @@
+import { startPostgres } from '../../../tools/harness/postgres-process.mjs';
+import { startRedis } from '../../../tools/harness/redis-process.mjs';
+import { Client as Postgres } from 'pg';
+import { mintApiKey } from '../src/auth/api-key-format.js';
+import { type Answer, type Client, entryPath } from './support/client.js';
+import { eventually } from './support/eventually.js';
+import { expectError } from './support/expectations.js';
+import { mintKey } from './support/keys.js';
+import { type Service, startService, STORES } from './support/service.js';
+
+const DEADLINE_MS = 300;
+/** A busy machine may be late; what hangs is later. */
+const SLACK_MS = 700;
+
+/** Only a process of its own can be frozen or killed. */
+const onRealStores = STORES === 'real' ? describe : describe.skip;
+
+async function timed(call: Promise<Answer>): Promise<{ answer: Answer; elapsedMs: number }> {
+  const startedAt = performance.now();
+  const answer = await call;
+  return { answer, elapsedMs: performance.now() - startedAt };
+}
+
+function expectUnavailable(answer: Answer): void {
+  if (answer.status === 504) {
+    expect(expectError(answer, 504, 'CACHE_TIMEOUT')).toEqual({ layer: 'L2', deadline_ms: DEADLINE_MS });
+  } else expect(expectError(answer, 502, 'CACHE_UNAVAILABLE')).toEqual({ layer: 'L2' });
+  expect(answer.headers['retry-after']).toMatch(/^\d+$/);
+}
+
+onRealStores('with a Redis that fails', () => {
+  let redis: Awaited<ReturnType<typeof startRedis>>;
+  let service: Service;
+  let client: Client;
+  beforeEach(async () => {
+    redis = await startRedis();
+    service = await startService({ REDIS_URL: redis.url, CACHE__LAYERS__L2__DEADLINE_MS: String(DEADLINE_MS) });
+    client = service.client;
+    await client.put(entryPath('in-l1'), { value: 'kept' });
+    await client.put(entryPath('in-l2'), { value: 'kept' });
+    await client.delete(`${entryPath('in-l2')}?cascade=false`);
+  });
+  afterEach(async () => {
+    await service.stop();
+    await redis.stop();
+  });
+
+  const read = (key: string) => client.get(entryPath(key));
+  const worksAgain = () =>
+    eventually('reads and writes work', async () => {
+      const statuses = [(await client.put(entryPath('again'), { value: 1 })).status, (await read('in-l2')).status];
+      return statuses[0]! < 300 && [200, 404].includes(statuses[1]!);
+    });
+
+  test('frozen, what L1 holds is still answered, and the rest within the deadline', async () => {
+    redis.freeze();
+    const miss = await timed(read('in-l2'));
+    expect(miss.answer.status).toBe(504);
+    expectUnavailable(miss.answer);
+    expect(miss.elapsedMs).toBeLessThan(DEADLINE_MS + SLACK_MS);
+    for (let i = 0; i < 20; i++) {
+      const hit = await read('in-l1');
+      expect(hit.headers['x-cache-layer']).toBe('L1');
+      expect(hit.json).toMatchObject({ value: 'kept' });
+    }
+    redis.thaw();
+    await worksAgain();
+    expect((await read('in-l2')).json).toMatchObject({ value: 'kept' });
+  });
+
+  test('frozen, no change is acknowledged, and what it may have changed is not read from L1', async () => {
+    redis.freeze();
+    const changes = await Promise.all([
+      timed(client.put(entryPath('in-l1'), { value: 'new' })),
+      timed(client.put(entryPath('new'), { value: 'new' })),
+      timed(client.post(entryPath('counter', '/increment'), { by: 1 })),
+      timed(client.patch(entryPath('in-l2'), { value: { a: 1 } })),
+      timed(client.delete(entryPath('in-l2'))),
+      timed(client.post(entryPath('in-l2', '/touch'), { ttl: 60 })),
+    ]);
+    for (const { answer, elapsedMs } of changes) {
+      expectUnavailable(answer);
+      expect(elapsedMs).toBeLessThan(DEADLINE_MS + SLACK_MS);
+    }
+    expectUnavailable(await read('in-l1'));
+    redis.thaw();
+    await worksAgain();
+    // Either happened; a third is not possible.
+    expect(['kept', 'new']).toContain(((await read('in-l1')).json as { value: string }).value);
+  });
+
+  test('frozen, a crowd of callers waits no longer than one', async () => {
+    redis.freeze();
+    const startedAt = performance.now();
+    const answers = await Promise.all(Array.from({ length: 200 }, (_, i) => read(`absent-${i}`)));
+    expect(performance.now() - startedAt).toBeLessThan(2 * DEADLINE_MS + 2 * SLACK_MS);
+    answers.forEach(expectUnavailable);
+    expect((await client.with({}).get('/health/live')).status).toBe(200);
+    redis.thaw();
+    await worksAgain();
+  });
+
+  test('killed, it is unavailable at once; restarted, it works again', async () => {
+    await redis.kill9();
+    await eventually('the loss is noticed', async () => (await read('in-l2')).status === 502);
+    expectUnavailable(await client.put(entryPath('new'), { value: 1 }));
+    expect((await read('in-l1')).json).toMatchObject({ value: 'kept' });
+    redis = await startRedis({ port: redis.port });
+    await worksAgain();
+    expect((await read('again')).json).toMatchObject({ value: 1 });
+  });
+});
+
+onRealStores('with a Postgres that fails', () => {
+  test('who is known stays so for the bound, nobody else gets in, and nobody is told a wrong reason', async () => {
+    const postgres = await startPostgres();
+    const service = await startService({ DATABASE_URL: postgres.url });
+    const { client, api } = service;
+    const unknown = client.with({ 'x-api-key': mintApiKey() });
+    const neverUsed = client.with({ 'x-api-key': (await mintKey(client)).api_key });
+    await client.put(entryPath('k'), { value: 1 });
+    await postgres.stopImmediate();
+    const stoppedAt = performance.now();
+
+    let lastGrantAt = stoppedAt;
+    const strangers: Answer[] = [];
+    await eventually('the bound is over', async () => {
+      const sentAt = performance.now();
+      const known = await client.get(entryPath('k'));
+      if (known.status === 200) lastGrantAt = sentAt;
+      else expectDatabaseDown(known);
+      strangers.push(await unknown.get(entryPath('k')), await neverUsed.get(entryPath('k')));
+      return performance.now() - stoppedAt > 1500 && known.status !== 200;
+    });
+    expect(lastGrantAt - stoppedAt).toBeLessThan(1000);
+    strangers.forEach(expectDatabaseDown);
+
+    const anyone = client.with({});
+    expectDatabaseDown(await anyone.post('/v1/auth/login', { email: api.adminEmail, password: api.adminPassword }));
+    expectDatabaseDown(await anyone.post('/v1/auth/refresh', { refresh_token: 'rt_any' }));
+    const ready = await anyone.get('/health/ready');
+    expect(expectError(ready, 503, 'SERVICE_OVERLOADED')).toEqual({
+      database: { status: 'down', message: 'the database does not answer' },
+    });
+    expect((await anyone.get('/health/live')).status).toBe(200);
+    expect(await service.stop().then(() => api.process.exitCode)).toBe(0);
+  });
+
+  test('that cuts every connection is connected to again', async () => {
+    const service = await startService();
+    const url = new URL(service.stores['DATABASE_URL']!);
+    const postgres = new Postgres({ connectionString: url.href });
+    await postgres.connect();
+    const cut = () =>
+      postgres.query(
+        'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()',
+        [url.pathname.slice(1)],
+      );
+    const list = () => service.client.get('/v1/auth/api-keys');
+    for (let round = 0; round < 3; round++) {
+      expect((await list()).status).toBe(200);
+      await cut();
+      await eventually('keys are listed again', async () => (await list()).status === 200);
+    }
+    await postgres.end();
+    expect(await service.stop().then(() => service.api.process.exitCode)).toBe(0);
+  });
+});
+
+function expectDatabaseDown(answer: Answer): void {
+  expect(expectError(answer, 503, 'SERVICE_OVERLOADED')).toEqual({ dependency: 'database' });
+  expect(answer.headers['retry-after']).toMatch(/^\d+$/);
+}
