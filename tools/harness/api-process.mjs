@@ -41,7 +41,8 @@ export async function startApi({ env: given = {}, entry = SERVER } = {}) {
     ...(folder && { DATA_DIR: path.join(folder.path, 'data') }),
     ...given,
   };
-  const server = spawnTied(process.execPath, ['--enable-source-maps', entry], { env });
+  // As `npm start` and the image do it: short-lived garbage of a busy cache fits into the young generation then.
+  const server = spawnTied(process.execPath, ['--max-semi-space-size=64', '--enable-source-maps', entry], { env });
 
   const end = async (/** @type {NodeJS.Signals} */ signal) => {
     const timer = setTimeout(() => server.process.kill('SIGKILL'), STOP_TIMEOUT_MS);

@@ -63,7 +63,7 @@ const says = (text: string) => eventually(`it says ${text}`, () => service.api.o
 const refusesConnections = () =>
   RawConnection.open(service.api.url).then(
     () => false,
-    (error: NodeJS.ErrnoException) => error.code === 'ECONNREFUSED',
+    (error: unknown) => (error as NodeJS.ErrnoException).code === 'ECONNREFUSED',
   );
 
 describe('a service that is told to stop', () => {

@@ -95,6 +95,9 @@ export const configSchema = z
               .max(86_400)
               .default(3600)
               .meta({ description: 'Seconds after which a session that was not refreshed ends' }),
+            database_outage_grace: z.number().int().min(0).max(3600).default(60).meta({
+              description: 'Seconds that credentials seen before go on working while the database does not answer',
+            }),
             access_token_ttl: z.number().int().min(60).max(3600).default(900),
             api_key_in_query: z
               .boolean()

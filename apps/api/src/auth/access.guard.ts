@@ -52,9 +52,13 @@ export class AccessGuard implements CanActivate {
   }
 
   private async verify(credential: PresentedCredential, context: ExecutionContext) {
-    await this.verified.catchUp();
+    const failure = await this.verified.catchUp().then(
+      () => undefined,
+      (error: unknown) => error,
+    );
     const again = this.verified.recall(credential);
     if (again) return again;
+    if (failure !== undefined) throw failure as Error;
     const since = this.verified.now;
     const principal = await this.verifier.verify(credential, context);
     this.verified.remember(credential, principal, since);

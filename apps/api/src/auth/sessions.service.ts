@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { ROLE_GRANTS, type TokenPair } from '@cache-system/contracts';
 import { Injectable } from '@nestjs/common';
-import { DataSource, type EntityManager } from 'typeorm';
+import { DataSource, type EntityManager, IsNull } from 'typeorm';
 import { AuthenticationFailed } from '../platform/http/api-error.js';
 import { LiveConfig } from '../platform/live-config.js';
 import { AccessTokens, type AccessTokenClaims } from './access-tokens.js';
@@ -43,8 +43,7 @@ export class SessionsService {
    */
   async refresh(token: string): Promise<TokenPair> {
     const tokenHash = hashSecret(token);
-    let replayed = false;
-    const pair = await this.database.transaction(async (transaction) => {
+    const outcome = await this.database.transaction(async (transaction) => {
       // One statement decides who uses the token: of concurrent calls one gets a row.
       const claimed = await transaction
         .createQueryBuilder()
@@ -55,18 +54,16 @@ export class SessionsService {
       const stored = await transaction.findOneBy(RefreshToken, { tokenHash });
       if (!stored) return undefined;
       if (claimed.affected !== 1) {
-        replayed = stored.usedAt !== null;
-        if (replayed) await this.end(transaction, stored.sessionId);
-        return undefined;
+        return stored.usedAt && (await this.end(transaction, stored.sessionId)) ? 'ended' : undefined;
       }
       const session = await transaction.findOneBy(Session, { id: stored.sessionId });
       const user = session && !session.endedAt && (await transaction.findOneBy(User, { id: session.userId }));
       if (!user || user.disabledAt) return undefined;
       return this.issuePair(transaction, user.id, stored.sessionId);
     });
-    if (replayed) this.verified.forgetAll();
-    if (!pair) throw new AuthenticationFailed('the refresh token is unknown, expired or used');
-    return pair;
+    if (outcome === 'ended') this.verified.forgetAll();
+    if (typeof outcome !== 'object') throw new AuthenticationFailed('the refresh token is unknown, expired or used');
+    return outcome;
   }
 
   async logout(sessionId: string): Promise<void> {
@@ -95,9 +92,12 @@ export class SessionsService {
     });
   }
 
-  private async end(transaction: EntityManager, sessionId: string): Promise<void> {
-    await transaction.update(Session, { id: sessionId }, { endedAt: new Date() });
+  /** Ends a session; false when it had ended before, so that repeating it costs the nodes nothing. */
+  private async end(transaction: EntityManager, sessionId: string): Promise<boolean> {
+    const ended = await transaction.update(Session, { id: sessionId, endedAt: IsNull() }, { endedAt: new Date() });
+    if (ended.affected !== 1) return false;
     await this.epochs.advance(transaction);
+    return true;
   }
 
   private async issuePair(transaction: EntityManager, userId: string, sessionId: string): Promise<TokenPair> {

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { DependencyUnavailable } from '../platform/http/api-error.js';
+import { LiveConfig } from '../platform/live-config.js';
 import { CredentialEpoch } from './credential-epoch.js';
 import type { PresentedCredential } from './presented-credential.js';
 import type { Principal } from './principal.js';
@@ -9,6 +10,8 @@ const MAX_REMEMBERED = 10_000;
 const REFRESH_AFTER_MS = 400;
 /** … and at this age before the credential is taken: a revoked key works for at most one second on any node. */
 const MAX_AGE_MS = 900;
+/** So often the database is asked again while it does not answer. */
+const RETRY_AFTER_MS = 1000;
 
 /**
  * Credentials that were verified a moment ago, so that a request costs no database. They are kept in memory under their
@@ -22,16 +25,28 @@ export class VerifiedCredentials {
   /** Rises whenever everything is forgotten. */
   private generation = 0;
   private checkedAt = -Infinity;
+  /** When the database last failed to answer; undefined while it does. */
+  private failedAt: number | undefined;
   private checking: Promise<void> | undefined;
+  private graceMs = 0;
 
-  constructor(private readonly epochs: CredentialEpoch) {}
+  constructor(
+    private readonly epochs: CredentialEpoch,
+    config: LiveConfig,
+  ) {
+    config.follow(({ security }) => (this.graceMs = security.authentication.database_outage_grace * 1000));
+  }
 
-  /** The principal of a verified credential. Undefined: verify it, after `catchUp`. */
+  /**
+   * The principal of a verified credential. Undefined: verify it, after `catchUp`. While the database does not answer,
+   * what is remembered stays good for the grace time: a cache should not stop with its control plane.
+   */
   recall({ kind, text }: PresentedCredential): Principal | undefined {
-    const age = performance.now() - this.checkedAt;
-    if (age > REFRESH_AFTER_MS) {
-      if (age > MAX_AGE_MS) return undefined;
-      this.catchUp().catch(() => undefined);
+    const now = performance.now();
+    const ageMs = now - this.checkedAt;
+    if (ageMs > REFRESH_AFTER_MS) {
+      if (ageMs > (this.failedAt === undefined ? MAX_AGE_MS : Math.max(MAX_AGE_MS, this.graceMs))) return undefined;
+      if (this.failedAt === undefined || now - this.failedAt > RETRY_AFTER_MS) this.catchUp().catch(() => undefined);
     }
     const principal = this.remembered[kind].get(text);
     return principal && principal.expiresAtMs > Date.now() ? principal : undefined;
@@ -76,7 +91,9 @@ export class VerifiedCredentials {
       if (epoch !== this.knownEpoch) this.forgetAll();
       this.knownEpoch = epoch;
       this.checkedAt = askedAt;
+      this.failedAt = undefined;
     } catch (cause) {
+      this.failedAt = performance.now();
       throw new DependencyUnavailable('database', { cause });
     }
   }

@@ -6,11 +6,10 @@ import { ApiError } from '../platform/http/api-error.js';
 import { type HeaderList, JSON_TYPE, respond } from '../platform/http/respond.js';
 import { cacheError } from './cache-errors.js';
 import { cacheKey, type CacheKey } from './cache-key.js';
-import { etag, versionText } from './etag.js';
+import { readMetadataText } from './entry-text.js';
+import { etag } from './etag.js';
 import { query, requireJsonAccepted } from './negotiation.js';
 import { readPreconditions } from './preconditions.js';
-
-const NO_QUERY: ReadQuery = Object.freeze({});
 
 /**
  * `GET` and `HEAD /v1/cache/{key}`. What L1 has is answered without waiting for anything; the value goes from the entry
@@ -23,13 +22,18 @@ export class CacheReads {
   answer(request: FastifyRequest, reply: FastifyReply): void | Promise<void> {
     requireJsonAccepted(request);
     const key = cacheKey(request);
-    const asked = request.url.includes('?') ? query(readQuerySchema, request) : NO_QUERY;
+    const asked = query(readQuerySchema, request);
     const slot = this.cache.peek(key.full);
     if (slot === undefined) return this.load(request, reply, key, asked);
     this.send(request, reply, key, slot.entry, 'L1', slot.hits, asked);
   }
 
-  private async load(request: FastifyRequest, reply: FastifyReply, key: CacheKey, asked: ReadQuery): Promise<void> {
+  private async load(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    key: CacheKey,
+    asked: Partial<ReadQuery>,
+  ): Promise<void> {
     let found: Found;
     try {
       found = await this.cache.load(key.full);
@@ -46,7 +50,7 @@ export class CacheReads {
     entry: Entry,
     layer: LayerName,
     hits: number,
-    { include_metadata: includeMetadata }: ReadQuery,
+    { include_metadata: includeMetadata }: Partial<ReadQuery>,
   ): void {
     const nowMs = Date.now();
     const ttl = entry.expiresAtMs === 0 ? '' : `; ttl=${Math.ceil((entry.expiresAtMs - nowMs) / 1000)}`;
@@ -71,20 +75,8 @@ export class CacheReads {
     }
     headers.push('Content-Type', JSON_TYPE);
     const keyText = JSON.stringify(key.name);
-    const rest = includeMetadata ? `,"metadata":${metadataText(entry, layer, hits)}}` : '}';
+    const rest = includeMetadata ? `,"metadata":${readMetadataText(entry, layer, hits)}}` : '}';
     const body = `{"key":${keyText},"value":${jsonText(entry)}${rest}`;
     respond(request, reply, 200, headers, body, entry.ascii && keyText.length === Buffer.byteLength(keyText));
   }
-}
-
-function metadataText(entry: Entry, layer: LayerName, hits: number): string {
-  return JSON.stringify({
-    created_at: new Date(entry.createdAtMs).toISOString(),
-    updated_at: new Date(entry.updatedAtMs).toISOString(),
-    expires_at: entry.expiresAtMs === 0 ? null : new Date(entry.expiresAtMs).toISOString(),
-    hit_count: hits,
-    size_bytes: entry.payload.length,
-    cache_layer: layer,
-    version: versionText(entry.version),
-  });
 }

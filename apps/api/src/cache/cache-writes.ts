@@ -5,7 +5,6 @@ import {
   type Condition,
   ConditionFailed,
   deepMerge,
-  type Entry,
   isNumber,
   jsonText,
   KeyNotFound,
@@ -15,7 +14,6 @@ import {
   NotANumber,
   parseJsonPatch,
   shallowMerge,
-  type Stamp,
   TooDeep,
   type Written,
 } from '@cache-system/cache-engine';
@@ -27,7 +25,8 @@ import { LiveConfig } from '../platform/live-config.js';
 import { elapsedMs, JSON_TYPE, respond } from '../platform/http/respond.js';
 import { cacheError } from './cache-errors.js';
 import { cacheKey, type CacheKey } from './cache-key.js';
-import { etag, parseVersion, versionText } from './etag.js';
+import { stampText, writeMetadataText } from './entry-text.js';
+import { etag, parseVersion } from './etag.js';
 import { query, requireJsonAccepted } from './negotiation.js';
 import { writeCondition } from './preconditions.js';
 import {
@@ -101,7 +100,7 @@ export class CacheWrites {
     const stamp = await this.attempt(request, key, undefined, true, (condition) =>
       this.cache.touch(key.full, ttl, condition),
     );
-    const body = JSON.stringify({ key: key.name, status: 'touched', metadata: stampView(stamp) });
+    const body = `{"key":${JSON.stringify(key.name)},"status":"touched","metadata":{${stampText(stamp)}}}`;
     respond(request, reply, 200, ['Content-Type', JSON_TYPE, 'ETag', etag(stamp.version)], body);
   }
 
@@ -224,22 +223,8 @@ function combine(
 
 function sendWritten(request: FastifyRequest, reply: FastifyReply, key: CacheKey, written: Written, more = ''): void {
   const { entry, status, layers } = written;
-  const metadata = JSON.stringify({
-    ...stampView(entry),
-    size_bytes: entry.payload.length,
-    compression_ratio: 1,
-    replicated_to: [],
-  });
-  const body = `{"key":${JSON.stringify(key.name)},"status":"${status}"${more},"metadata":${metadata},"cache_layers":${JSON.stringify(layers)}}`;
+  const held = layers.map((layer) => `"${layer}"`).join(',');
+  const body = `{"key":${JSON.stringify(key.name)},"status":"${status}"${more},"metadata":${writeMetadataText(entry)},"cache_layers":[${held}]}`;
   const headers = ['Content-Type', JSON_TYPE, 'ETag', etag(entry.version)];
   respond(request, reply, status === 'created' ? 201 : 200, headers, body);
-}
-
-function stampView(stamp: Stamp | Entry) {
-  return {
-    created_at: new Date(stamp.createdAtMs).toISOString(),
-    updated_at: new Date(stamp.updatedAtMs).toISOString(),
-    expires_at: stamp.expiresAtMs === 0 ? null : new Date(stamp.expiresAtMs).toISOString(),
-    version: versionText(stamp.version),
-  };
 }

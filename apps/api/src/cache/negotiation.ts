@@ -15,8 +15,11 @@ export function requireJsonAccepted(request: FastifyRequest): void {
   if (!takes) throw new ApiError('NOT_ACCEPTABLE', { supported: ['application/json'] });
 }
 
+const NOTHING_ASKED = Object.freeze({});
+
 /** The query of a request under a schema; the credential, which may be there too, is not its business. */
-export function query<T>(schema: z.ZodType<T>, request: FastifyRequest): T {
+export function query<T extends object>(schema: z.ZodType<T>, request: FastifyRequest): Partial<T> {
+  if (!request.url.includes('?')) return NOTHING_ASKED;
   const { api_key: _, ...rest } = request.query as Record<string, unknown>;
   return validate(schema, rest);
 }

@@ -7,6 +7,8 @@ import type { Database } from '../platform/postgres/database.js';
 
 export const COMPONENTS = ['cache_l1', 'cache_l2', 'database'] as const;
 export type Component = (typeof COMPONENTS)[number];
+/** Without these nothing is answered rightly; without the others something still is. */
+export const VITAL: readonly Component[] = ['cache_l1', 'cache_l2'];
 
 /** Asks each part of the service whether it works. */
 @Injectable()

@@ -4,10 +4,7 @@ import { Injectable } from '@nestjs/common';
 import { Drain } from '../platform/drain.js';
 import { Traffic } from '../platform/traffic.js';
 import { VERSION } from '../platform/version.js';
-import { type Component, COMPONENTS, HealthChecks } from './health-checks.js';
-
-/** Without these nothing is answered rightly; without the others something still is. */
-const VITAL: readonly Component[] = ['cache_l1', 'cache_l2'];
+import { type Component, COMPONENTS, HealthChecks, VITAL } from './health-checks.js';
 
 @Injectable()
 export class HealthReport {

@@ -6,7 +6,7 @@ import { Public } from '../auth/access.js';
 import { Drain } from '../platform/drain.js';
 import { ApiError } from '../platform/http/api-error.js';
 import { ApiErrors } from '../platform/http/openapi.js';
-import { COMPONENTS, HealthChecks } from './health-checks.js';
+import { COMPONENTS, HealthChecks, VITAL } from './health-checks.js';
 
 const PROBE_TIMEOUT_MS = 2000;
 const OK = { status: 'ok', info: {}, error: {}, details: {} };
@@ -58,7 +58,11 @@ export class HealthController {
       ...COMPONENTS.map((component) => async () => {
         const indicator = this.indicators.check(component);
         const { status, error } = await this.checks.check(component, PROBE_TIMEOUT_MS);
-        return status === 'healthy' ? indicator.up() : indicator.down(error ?? status);
+        if (status === 'healthy') return indicator.up();
+        // Without a part that is not vital the node is worth less, but not nothing: it keeps its traffic.
+        return VITAL.includes(component)
+          ? indicator.down(error ?? status)
+          : indicator.up({ degraded: error ?? status });
       }),
     ]);
   }

@@ -42,7 +42,9 @@ export function readConfig({ CONFIG_FILE, configOverrides }: ConfigSources): Con
   }
   const parsed = configSchema.safeParse(tree);
   if (parsed.success) return deepFreeze(parsed.data);
-  throw new StartRefused(parsed.error.issues.map(({ path, message }) => `config ${path.join('.')}: ${message}`));
+  throw new StartRefused(
+    parsed.error.issues.map(({ path, message }) => `${`config ${path.join('.')}`.trim()}: ${message}`),
+  );
 }
 
 function readFile(path: string): Tree {

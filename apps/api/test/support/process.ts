@@ -6,7 +6,7 @@ const SERVER = path.join(__dirname, '../../dist/entry/server.js');
 const REFUSAL_LIMIT_MS = 15_000;
 
 export interface Refusal {
-  readonly exitCode: number | null;
+  readonly exitCode: number;
   /** What was printed, line by line. */
   readonly lines: readonly string[];
   /** The lines that name a problem, without their bullets. */
@@ -19,15 +19,11 @@ export async function refusedStart(env: Readonly<Record<string, string>>): Promi
   const server = spawnTied(process.execPath, [SERVER], {
     env: { PATH: process.env['PATH'] ?? '', PORT: '0', DATA_DIR: path.join(folder.path, 'data'), ...env },
   });
-  let tooLate = false;
-  const timer = setTimeout(() => {
-    tooLate = true;
-    server.process.kill('SIGKILL');
-  }, REFUSAL_LIMIT_MS);
+  const timer = setTimeout(() => server.process.kill('SIGKILL'), REFUSAL_LIMIT_MS);
   const exitCode = await server.ended;
   clearTimeout(timer);
   folder.remove();
-  if (tooLate) throw new Error(`went on after ${REFUSAL_LIMIT_MS} ms:\n${server.output()}`);
+  if (exitCode === null) throw new Error(`went on after ${REFUSAL_LIMIT_MS} ms:\n${server.output()}`);
   const lines = server.output().trimEnd().split('\n');
   const problems = lines.filter((line) => line.startsWith('  - ')).map((line) => line.slice('  - '.length));
   return { exitCode, lines, problems };

@@ -69,7 +69,11 @@ export function createDocument(app: INestApplication, version: string): OpenAPIO
 }
 
 function toJsonSchema(schema: z.ZodType): JsonSchema {
-  const { definitions, $schema: _, ...own } = z.toJSONSchema(schema, { target: 'openapi-3.0', io: 'input' }) as JsonSchema;
+  const {
+    definitions,
+    $schema: _,
+    ...own
+  } = z.toJSONSchema(schema, { target: 'openapi-3.0', io: 'input' }) as JsonSchema;
   for (const [id, definition] of Object.entries((definitions ?? {}) as Record<string, JsonSchema>)) {
     components[id] = withComponentRefs(definition);
   }
