@@ -34,7 +34,7 @@ const putBody = JSON.stringify({
     created_at: '2026-01-15T10:15:00.000Z',
     updated_at: '2026-01-15T10:15:00.000Z',
     expires_at: '2026-01-15T11:15:00.000Z',
-    version: 'h2k1x9a3b0',
+    version: '1768472100000042',
     size_bytes: 1000,
     compression_ratio: 1,
     replicated_to: [],

@@ -18,7 +18,7 @@ export class AppModule {
       module: AppModule,
       imports: [PlatformModule.of(foundations), AuthModule, CacheModule, MonitorModule],
       providers: [
-        { provide: APP_GUARD, useClass: AccessGuard },
+        { provide: APP_GUARD, useExisting: AccessGuard },
         {
           provide: APP_PIPE,
           useValue: new StandardSchemaValidationPipe({

@@ -70,11 +70,13 @@ export class Cache {
 
   /** What L1 has of a key, without waiting. Undefined says nothing about the other layers: ask `load` then. */
   peek(key: string): Slot | undefined {
-    const slot = this.l1.peek(key, Date.now());
-    if (slot === undefined) return undefined;
+    return this.l1.peek(key, Date.now());
+  }
+
+  /** To be called when a read is answered from a slot. */
+  countHit(slot: Slot): void {
     slot.hits++;
     this.counts.l1Hits++;
-    return slot;
   }
 
   /**
@@ -100,7 +102,9 @@ export class Cache {
   /** @throws KeyNotFound, LayerTimeout, LayerUnavailable */
   async read(key: string): Promise<Found> {
     const slot = this.peek(key);
-    return slot ? { entry: slot.entry, layer: 'L1', hits: slot.hits } : this.load(key);
+    if (!slot) return this.load(key);
+    this.countHit(slot);
+    return { entry: slot.entry, layer: 'L1', hits: slot.hits };
   }
 
   /** @throws ConditionFailed, LayerTimeout, LayerUnavailable, StorageFull */

@@ -61,7 +61,7 @@ export type DeleteQuery = z.infer<typeof deleteQuerySchema>;
 
 const ifVersionSchema = z.string().min(1).max(64).meta({
   description: 'Only if the entry has this version (its ETag without the quotes); else 409',
-  example: 'h2k1x9',
+  example: '1768472100000042',
 });
 
 export const writeOptionsSchema = z

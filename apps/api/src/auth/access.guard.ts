@@ -1,10 +1,12 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Permission } from '@cache-system/contracts';
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { AuthenticationFailed, InsufficientPermissions } from '../platform/http/api-error.js';
 import { LiveConfig } from '../platform/live-config.js';
 import { ACCESS, type Access } from './access.js';
 import { CredentialVerifier } from './credential-verifier.js';
-import { type PresentedCredential, presentedCredential } from './presented-credential.js';
+import { credentialIn, type PresentedCredential, presentedCredential } from './presented-credential.js';
 import type { Principal } from './principal.js';
 import { RateLimiter, RateLimitExceeded } from './rate-limiter.js';
 import { VerifiedCredentials } from './verified-credentials.js';
@@ -49,6 +51,14 @@ export class AccessGuard implements CanActivate {
     const known = this.verified.recall(credential);
     if (known) return this.admit(request, known, access);
     return this.verify(credential, context).then((principal) => this.admit(request, principal, access));
+  }
+
+  /** Whose credential the headers carry, if this node has verified it a moment ago and it holds the permission. */
+  recall(headers: IncomingHttpHeaders, permission: Permission): Principal | undefined {
+    const credential = credentialIn(headers);
+    if (!credential || !this.methods.has(credential.kind)) return undefined;
+    const principal = this.verified.recall(credential);
+    return principal?.permissions.has(permission) ? principal : undefined;
   }
 
   private async verify(credential: PresentedCredential, context: ExecutionContext) {

@@ -3,6 +3,7 @@ import { DiscoveryModule } from '@nestjs/core';
 import { JwtModule } from '@nestjs/jwt';
 import { PassportModule } from '@nestjs/passport';
 import { Secrets } from '../platform/secrets.js';
+import { AccessGuard } from './access.guard.js';
 import { AccessTokens } from './access-tokens.js';
 import { ApiKeysController } from './api-keys.controller.js';
 import { ApiKeysService } from './api-keys.service.js';
@@ -25,6 +26,7 @@ import { VerifiedCredentials } from './verified-credentials.js';
   ],
   controllers: [AuthController, ApiKeysController],
   providers: [
+    AccessGuard,
     AccessTokens,
     ApiKeysService,
     ApiKeyStrategy,
@@ -37,6 +39,6 @@ import { VerifiedCredentials } from './verified-credentials.js';
     SessionsService,
     VerifiedCredentials,
   ],
-  exports: [Bootstrap, CredentialVerifier, RateLimiter, VerifiedCredentials],
+  exports: [AccessGuard, Bootstrap, RateLimiter],
 })
 export class AuthModule {}

@@ -3,11 +3,10 @@ import { readQuerySchema, type LayerName, type ReadQuery } from '@cache-system/c
 import { Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ApiError } from '../platform/http/api-error.js';
-import { type HeaderList, JSON_TYPE, respond } from '../platform/http/respond.js';
+import { JSON_TYPE, respond } from '../platform/http/respond.js';
 import { cacheError } from './cache-errors.js';
 import { cacheKey, type CacheKey } from './cache-key.js';
-import { readMetadataText } from './entry-text.js';
-import { etag } from './etag.js';
+import { hitHeaders, readMetadataText } from './entry-text.js';
 import { query, requireJsonAccepted } from './negotiation.js';
 import { readPreconditions } from './preconditions.js';
 
@@ -25,6 +24,7 @@ export class CacheReads {
     const asked = query(readQuerySchema, request);
     const slot = this.cache.peek(key.full);
     if (slot === undefined) return this.load(request, reply, key, asked);
+    this.cache.countHit(slot);
     this.send(request, reply, key, slot.entry, 'L1', slot.hits, asked);
   }
 
@@ -52,22 +52,7 @@ export class CacheReads {
     hits: number,
     { include_metadata: includeMetadata }: Partial<ReadQuery>,
   ): void {
-    const nowMs = Date.now();
-    const ttl = entry.expiresAtMs === 0 ? '' : `; ttl=${Math.ceil((entry.expiresAtMs - nowMs) / 1000)}`;
-    const headers: HeaderList = [
-      'ETag',
-      etag(entry.version),
-      'Age',
-      Math.max(0, Math.floor((nowMs - entry.updatedAtMs) / 1000)),
-      'Cache-Control',
-      'private, no-cache',
-      'X-Cache-Status',
-      'HIT',
-      'X-Cache-Layer',
-      layer,
-      'Cache-Status',
-      `cache-system; hit${ttl}; detail=${layer}`,
-    ];
+    const headers = hitHeaders(entry, layer);
     if (request.headers['if-none-match'] !== undefined || request.headers['if-match'] !== undefined) {
       const outcome = readPreconditions(request, entry.version);
       if (outcome === 'failed') throw new ApiError('PRECONDITION_FAILED', { key: key.name });

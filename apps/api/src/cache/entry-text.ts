@@ -1,6 +1,7 @@
 import type { Entry, Stamp } from '@cache-system/cache-engine';
 import type { LayerName } from '@cache-system/contracts';
-import { versionText } from './etag.js';
+import type { HeaderList } from '../platform/http/respond.js';
+import { etag, versionText } from './etag.js';
 
 // Responses are put together as text: the parts are known to need no escapes, and a general serialiser takes several
 // times as long for every write.
@@ -9,6 +10,26 @@ import { versionText } from './etag.js';
 export function stampText({ createdAtMs, updatedAtMs, expiresAtMs, version }: Stamp): string {
   const expiresAt = expiresAtMs === 0 ? 'null' : `"${timestamp(expiresAtMs)}"`;
   return `"created_at":"${timestamp(createdAtMs)}","updated_at":"${timestamp(updatedAtMs)}","expires_at":${expiresAt},"version":"${versionText(version)}"`;
+}
+
+/** What the headers of a response tell of the entry in it. */
+export function hitHeaders(entry: Entry, layer: LayerName): HeaderList {
+  const nowMs = Date.now();
+  const ttl = entry.expiresAtMs === 0 ? '' : `; ttl=${Math.ceil((entry.expiresAtMs - nowMs) / 1000)}`;
+  return [
+    'ETag',
+    etag(entry.version),
+    'Age',
+    Math.max(0, Math.floor((nowMs - entry.updatedAtMs) / 1000)),
+    'Cache-Control',
+    'private, no-cache',
+    'X-Cache-Status',
+    'HIT',
+    'X-Cache-Layer',
+    layer,
+    'Cache-Status',
+    `cache-system; hit${ttl}; detail=${layer}`,
+  ];
 }
 
 /** `metadata` of a read. */

@@ -2,7 +2,7 @@ const STAMP = {
   created_at: '2026-01-15T10:15:00.000Z',
   updated_at: '2026-01-15T10:15:00.000Z',
   expires_at: '2026-01-15T11:15:00.000Z',
-  version: 'h2k1x9a3b0',
+  version: '1768472100000042',
 };
 const VALUE = { id: 12345, name: 'John Doe' };
 const WRITE_METADATA = { ...STAMP, size_bytes: 30, compression_ratio: 1, replicated_to: [] };

@@ -2,6 +2,7 @@ import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { AppModule } from '../app.module.js';
+import { FastLane } from '../cache/fast-lane.js';
 import { createFastify } from '../platform/http/fastify.js';
 import { serveAdminApp } from '../platform/http/admin-app.js';
 import { serveDocs } from '../platform/http/docs.js';
@@ -22,5 +23,6 @@ export async function createApplication(foundations: Foundations): Promise<NestF
   app.setGlobalPrefix('v1', { exclude: ['health/live', 'health/ready'] });
   await serveAdminApp(fastify);
   serveDocs(app);
+  app.get(FastLane).open(app.getHttpServer());
   return app;
 }

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
 import type { Config } from '@cache-system/contracts';
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Socket } from 'node:net';
@@ -7,6 +6,7 @@ import type { Traffic } from '../traffic.js';
 import { ApiError, InvalidRequest, UnsupportedMediaType } from './api-error.js';
 import { translateError } from './error-filter.js';
 import { bodyTypes, JSON_TYPES, parseFields, PATCH_TYPES } from './json-body.js';
+import { requestId } from './request-id.js';
 import { commonHeaders, respondError } from './respond.js';
 
 declare module 'fastify' {
@@ -19,7 +19,6 @@ declare module 'fastify' {
 /** Room in a body for what is not the value: the envelope, options, whitespace. */
 const ENVELOPE_BYTES = 64 * 1024;
 const MAX_URL_PARAM_LENGTH = 16 * 1024;
-const VALID_REQUEST_ID = /^[\w.-]{1,128}$/;
 
 /** The HTTP server below Nest: limits, body parsers, request ids and what is counted of each response. */
 export function createFastify(config: Config, traffic: Traffic): FastifyInstance {
@@ -29,7 +28,7 @@ export function createFastify(config: Config, traffic: Traffic): FastifyInstance
     bodyLimit: cache.limits.max_value_bytes + ENVELOPE_BYTES,
     requestTimeout: server.request_timeout * 1000,
     requestIdHeader: false,
-    genReqId: requestIds(),
+    genReqId: requestId,
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: MAX_URL_PARAM_LENGTH },
@@ -90,18 +89,6 @@ function readBody(
   } catch (error) {
     done(error as Error);
   }
-}
-
-/** Keeps a usable id that the caller sends, so that its logs and ours can be joined. */
-function requestIds(): (request: IncomingMessage) => string {
-  const processPart = randomBytes(5).toString('hex');
-  let count = 0;
-  return (request) => {
-    const given = request.headers['x-request-id'];
-    if (typeof given === 'string' && VALID_REQUEST_ID.test(given)) return given;
-    count = (count + 1) % Number.MAX_SAFE_INTEGER;
-    return `req_${processPart}${count.toString(36).padStart(6, '0')}`;
-  };
 }
 
 /** What does not parse as HTTP never becomes a request, so the answer is written by hand. */

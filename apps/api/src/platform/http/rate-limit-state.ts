@@ -8,7 +8,6 @@ export interface RateLimitState {
   readonly policyText: string;
   /** Requests that would be let through now, one after the other. */
   readonly remaining: number;
-  /** Seconds since the epoch at which the full burst is there again. */
-  readonly resetAtSeconds: number;
+  /** Seconds until the full burst is there again. */
   readonly resetInSeconds: number;
 }
