@@ -8,6 +8,7 @@ import { translateError } from './error-filter.js';
 import { bodyTypes, JSON_TYPES, parseFields, PATCH_TYPES } from './json-body.js';
 import { requestId } from './request-id.js';
 import { commonHeaders, respondError } from './respond.js';
+import { KEEP_ALIVE_SECONDS } from './whole-response.js';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -27,6 +28,7 @@ export function createFastify(config: Config, traffic: Traffic): FastifyInstance
     logger: false,
     bodyLimit: cache.limits.max_value_bytes + ENVELOPE_BYTES,
     requestTimeout: server.request_timeout * 1000,
+    keepAliveTimeout: KEEP_ALIVE_SECONDS * 1000,
     requestIdHeader: false,
     genReqId: requestId,
     return503OnClosing: false,

@@ -1,6 +1,9 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { HeaderList } from './respond.js';
 
+/** So long a connection is kept that carries no request. */
+export const KEEP_ALIVE_SECONDS = 72;
+
 let dateAtSecond = 0;
 let dateText = '';
 
@@ -36,7 +39,7 @@ export function writeWhole(
   let head = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n`;
   for (let i = 0; i < headers.length; i += 2) head += `${headers[i]}: ${headers[i + 1]}\r\n`;
   const length = ascii ? body.length : Buffer.byteLength(body);
-  head += `Date: ${httpDate()}\r\nConnection: keep-alive\r\nContent-Length: ${length}\r\n\r\n`;
+  head += `Date: ${httpDate()}\r\nConnection: keep-alive\r\nKeep-Alive: timeout=${KEEP_ALIVE_SECONDS}\r\nContent-Length: ${length}\r\n\r\n`;
   response.socket?.write(head + body, ascii ? 'latin1' : 'utf8');
   response.emit('finish');
 }
