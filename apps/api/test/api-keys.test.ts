@@ -210,6 +210,14 @@ describe('an API key', () => {
     const ids = (await list(admin)).map(({ key_id: id }) => id);
     expect(ids).toEqual(expect.arrayContaining([here.key_id, there.key_id]));
   });
+
+  test('a key that it makes has no longer life and no higher tier', async () => {
+    const rights = { permissions: ['admin:write', 'cache:read'], tier: 'free', expires_in: 600 };
+    const parent = await mintKey(admin, rights);
+    const child = await mintKey(using(parent), { permissions: ['cache:read'] });
+    const longer = await mintKey(using(parent), { permissions: ['cache:read'], expires_in: 6000 });
+    expect([child.tier, child.expires_at, longer.expires_at]).toEqual(['free', parent.expires_at, parent.expires_at]);
+  });
 });
 
 /** What only nodes that share a database can show. */

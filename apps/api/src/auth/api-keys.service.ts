@@ -35,7 +35,7 @@ export class ApiKeysService {
     const wanted = {
       namespace: request.namespace ?? maker.namespace ?? 'default',
       keyPrefixes: request.key_prefixes ?? [...maker.keyPrefixes],
-      tier: request.tier ?? this.config.current.rate_limits.default_tier,
+      tier: request.tier ?? lower(this.config.current.rate_limits.default_tier, maker.tier),
       rateLimit: request.rate_limit ?? null,
     };
     refuseBeyond(maker, request, wanted);
@@ -45,7 +45,7 @@ export class ApiKeysService {
       name: request.name,
       permissions: request.permissions,
       createdBy: maker.name,
-      expiresAt: request.expires_in === undefined ? null : new Date(Date.now() + request.expires_in * 1000),
+      expiresAt: expiryOf(maker, request.expires_in),
     });
     return { api_key: key, ...this.view(record) };
   }
@@ -162,6 +162,17 @@ export class ApiKeysService {
       last_used_at: record.lastUsedAt?.toISOString() ?? null,
     };
   }
+}
+
+/** When a new key expires: when asked, and not after the key that made it. */
+function expiryOf(maker: Principal, expiresInSeconds: number | undefined): Date | null {
+  const asked = expiresInSeconds === undefined ? Infinity : Date.now() + expiresInSeconds * 1000;
+  const expiresAtMs = maker.type === 'api_key' ? Math.min(asked, maker.expiresAtMs) : asked;
+  return expiresAtMs === Infinity ? null : new Date(expiresAtMs);
+}
+
+function lower(a: Tier, b: Tier): Tier {
+  return TIERS.indexOf(a) <= TIERS.indexOf(b) ? a : b;
 }
 
 /** Nobody hands on what they lack: permissions, and for a key its namespace, prefixes, tier and rate. */
