@@ -1,6 +1,6 @@
 import type { Entry, Stamp } from '@cache-system/cache-engine';
 import type { LayerName } from '@cache-system/contracts';
-import type { HeaderList } from '../platform/http/respond.js';
+import type { HeaderList } from '../platform/http/header-list.js';
 import { etag, versionText } from './etag.js';
 
 // Responses are put together as text: the parts are known to need no escapes, and a general serialiser takes several

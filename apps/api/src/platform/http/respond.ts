@@ -1,5 +1,6 @@
 import type { ErrorEnvelope } from '@cache-system/contracts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { HeaderList } from './header-list.js';
 import type { RateLimitState } from './rate-limit-state.js';
 import { takesWhole, writeWhole } from './whole-response.js';
 import type { ApiError } from './api-error.js';
@@ -14,9 +15,6 @@ declare module 'fastify' {
 }
 
 export const JSON_TYPE = 'application/json; charset=utf-8';
-
-/** Flat list of names and values, as `http.ServerResponse.writeHead` takes it fastest. */
-export type HeaderList = (string | number)[];
 
 /** What every response tells of its request. */
 export type Exchange = Pick<FastifyRequest, 'id' | 'startedAt' | 'rateLimit'>;

@@ -1,5 +1,5 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
-import type { HeaderList } from './respond.js';
+import type { HeaderList } from './header-list.js';
 
 /** So long a connection is kept that carries no request. */
 export const KEEP_ALIVE_SECONDS = 72;
