@@ -169,6 +169,8 @@ function useKey(key: string, method: 'GET' | 'PUT'): Promise<Response> {
 async function spoilTogether(page: Page, url: string, count: number): Promise<void> {
   const held: Route[] = [];
   const handler = async (route: Route) => {
+    // A call that is made again, with its new token, may come before the handler is taken away.
+    if (held.length === count) return route.continue();
     held.push(route);
     if (held.length < count) return;
     for (const one of held) {

@@ -66,7 +66,8 @@ export class GuardedLayer implements Layer {
 
   private async run<T>(call: () => Promise<T>): Promise<T> {
     try {
-      return await this.policy.execute(call);
+      // Without a signal of its own each call would listen to one that all calls share, and Node warns of that.
+      return await this.policy.execute(call, new AbortController().signal);
     } catch (error) {
       throw this.translate(error);
     }
