@@ -3,7 +3,7 @@ import { startApi } from '../../../tools/harness/api-process.mjs';
 import { mintApiKey } from '../src/auth/api-key-format.js';
 import { type Answer, Client } from './support/client.js';
 import { adminClient } from './support/credentials.js';
-import { eventually } from './support/eventually.js';
+import { eventually } from '../../../tools/harness/eventually.mjs';
 import { expectError, expectExactly, expectViolation } from './support/expectations.js';
 import { mintKey } from './support/keys.js';
 import { type Service, startService, STORES } from './support/service.js';

@@ -1,6 +1,6 @@
 import { readResponseSchema, touchResponseSchema } from '@cache-system/contracts';
 import { type Client, entryPath } from './support/client.js';
-import { eventually } from './support/eventually.js';
+import { eventually } from '../../../tools/harness/eventually.mjs';
 import { expectError, expectExactly, expectViolation, expectWritten } from './support/expectations.js';
 import { type Service, startService } from './support/service.js';
 

@@ -4,7 +4,7 @@ import { startRedis } from '../../../tools/harness/redis-process.mjs';
 import { Client as Postgres } from 'pg';
 import { mintApiKey } from '../src/auth/api-key-format.js';
 import { type Answer, type Client, entryPath } from './support/client.js';
-import { eventually } from './support/eventually.js';
+import { eventually } from '../../../tools/harness/eventually.mjs';
 import { expectError } from './support/expectations.js';
 import { mintKey } from './support/keys.js';
 import { type Service, startService, STORES } from './support/service.js';

@@ -1,7 +1,7 @@
 import type { ErrorCode } from '@cache-system/contracts';
 import { type Answer, type Client, entryPath } from './support/client.js';
 import { adminClient } from './support/credentials.js';
-import { eventually } from './support/eventually.js';
+import { eventually } from '../../../tools/harness/eventually.mjs';
 import { expectError } from './support/expectations.js';
 import { mintKey } from './support/keys.js';
 import { type Service, startService } from './support/service.js';

@@ -1,7 +1,7 @@
 import { healthSchema, probeSchema } from '@cache-system/contracts';
 import { startRedis } from '../../../tools/harness/redis-process.mjs';
 import { Client, entryPath } from './support/client.js';
-import { eventually } from './support/eventually.js';
+import { eventually } from '../../../tools/harness/eventually.mjs';
 import { expectError, expectExactly, expectViolation } from './support/expectations.js';
 import { mintKey } from './support/keys.js';
 import { type Service, startService, STORES } from './support/service.js';

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { startApi } from '../../../tools/harness/api-process.mjs';
 import { createTemporaryFolder, findFreePort } from '../../../tools/harness/tied-process.mjs';
 import { Client, entryPath } from './support/client.js';
-import { eventually } from './support/eventually.js';
+import { eventually } from '../../../tools/harness/eventually.mjs';
 import { mintKey } from './support/keys.js';
 import { expectRefusal, refusedStart } from './support/process.js';
 import { startService, STORES } from './support/service.js';

@@ -1,7 +1,7 @@
 import { Agent, get } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { entryPath } from './support/client.js';
-import { eventually } from './support/eventually.js';
+import { eventually } from '../../../tools/harness/eventually.mjs';
 import { type Service, startService } from './support/service.js';
 
 /** So long a stop may take in which nothing is left to do; a connection that is waited for takes longer. */

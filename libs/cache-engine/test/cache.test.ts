@@ -6,7 +6,7 @@ import { addNumbers } from '../src/json/arithmetic.js';
 import { deepMerge } from '../src/json/merge.js';
 import type { Layer } from '../src/layer.js';
 import { MemoryLayer } from '../src/layers/memory.js';
-import { eventually } from './conditions.js';
+import { eventually } from '../../../tools/harness/eventually.mjs';
 import { LAYERS, type OpenLayer } from './layers.js';
 
 const MIB = 1024 * 1024;

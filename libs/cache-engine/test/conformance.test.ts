@@ -1,7 +1,7 @@
 import { type Entry, jsonText, jsonValue } from '../src/entry.js';
 import type { Layer } from '../src/layer.js';
 import { type Condition, KEEP_EXPIRY, NO_EXPIRY, type Outcome, type Put } from '../src/mutation.js';
-import { eventually } from './conditions.js';
+import { eventually } from '../../../tools/harness/eventually.mjs';
 import { LAYERS, type OpenLayer } from './layers.js';
 
 const MINUTE_MS = 60_000;

@@ -4,7 +4,7 @@ import { LayerTimeout, LayerUnavailable, StorageFull } from '../src/errors.js';
 import { GuardedLayer } from '../src/guarded-layer.js';
 import { RedisLayer } from '../src/layers/redis.js';
 import type { Put } from '../src/mutation.js';
-import { eventually } from './conditions.js';
+import { eventually } from '../../../tools/harness/eventually.mjs';
 
 const DEADLINE_MS = 200;
 /** A busy machine may be late, a layer that hangs is later. */

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { entryPath } from './client.js';
-import { eventually } from './eventually.js';
+import { eventually } from '../../../../tools/harness/eventually.mjs';
 import type { Service } from './service.js';
 
 const MAX_GROWTH_MIB = 150;
