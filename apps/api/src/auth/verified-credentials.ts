@@ -11,7 +11,7 @@ const REFRESH_AFTER_MS = 400;
 /** … and at this age before the credential is taken: a revoked key works for at most one second on any node. */
 const MAX_AGE_MS = 900;
 /** So often the database is asked again while it does not answer. */
-const RETRY_AFTER_MS = 1000;
+const RETRY_AFTER_MS = 500;
 
 /**
  * Credentials that were verified a moment ago, so that a request costs no database. They are kept in memory under their
