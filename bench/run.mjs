@@ -42,7 +42,7 @@ const putBody = JSON.stringify({
   cache_layers: ['L1', 'L2'],
 });
 const servers = await startServers({ getBody, putBody });
-const { fastify, webdis, onRedis, embedded } = servers;
+const { fastify, webdis, onRedis, embedded, onCluster, pair } = servers;
 
 /** @param {{ url: string, apiKey: string }} api */
 const keyOf = (api) => ({ headers: [`X-API-Key: ${api.apiKey}`] });
@@ -84,6 +84,16 @@ const CASES = {
     peer: 'fastify-put',
     run: (seconds) => load(embedded.url, 'put.lua', { seconds, env, ...keyOf(embedded) }),
   },
+  'l3-get-cluster': {
+    peer: 'fastify-get',
+    run: (seconds) => load(onCluster.url, 'many-keys.lua', { seconds, env, ...keyOf(onCluster) }),
+  },
+  'put-cluster': {
+    peer: 'fastify-put',
+    run: (seconds) => load(onCluster.url, 'put.lua', { seconds, env, ...keyOf(onCluster) }),
+  },
+  'l1-get-2-processes': { peer: 'fastify-get', run: (seconds) => loadPair('one-key.lua', seconds) },
+  'put-2-processes': { peer: 'fastify-put', run: (seconds) => loadPair('put.lua', seconds) },
 };
 const only = process.argv.slice(2);
 const names = Object.keys(CASES).filter(
@@ -94,7 +104,8 @@ const names = Object.keys(CASES).filter(
 const measured = new Map(names.map((name) => [name, []]));
 try {
   console.log('Filling the stores …');
-  await Promise.all([fill(onRedis, KEYS, PUT_BODY), fill(embedded, KEYS, PUT_BODY), webdisSet()]);
+  await Promise.all([onRedis, embedded, onCluster].map((api) => fill(api, KEYS, PUT_BODY)));
+  await Promise.all([webdisSet(), ...pair.map((api) => fill(api, 1, PUT_BODY))]);
   for (let round = 0; round <= ROUNDS; round++) {
     for (const name of names) {
       const result = await CASES[name]?.run(round === 0 ? 1 : SECONDS);
@@ -117,6 +128,22 @@ if (only.length === 0) writeReport(table);
 async function webdisSet() {
   const response = await fetch(`${webdis.url}/SET/bench:0`, { method: 'PUT', body: getBody });
   if (!response.ok) throw new Error(`webdis does not take a value: ${response.status}`);
+}
+
+/**
+ * Loads both processes of the pair at once, which tell each other of every write.
+ *
+ * @param {string} script @param {number} seconds @returns {Promise<import('./wrk.mjs').Measurement>}
+ */
+async function loadPair(script, seconds) {
+  const both = await Promise.all(
+    pair.map((api) => load(api.url, script, { seconds, env, connections: 32, ...keyOf(api) })),
+  );
+  return {
+    requestsPerSecond: both.reduce((sum, { requestsPerSecond }) => sum + requestsPerSecond, 0),
+    p50Ms: Math.max(...both.map(({ p50Ms }) => p50Ms)),
+    p99Ms: Math.max(...both.map(({ p99Ms }) => p99Ms)),
+  };
 }
 
 /** @param {string} name @param {'requestsPerSecond' | 'p50Ms' | 'p99Ms'} figure */

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startApi } from '../tools/harness/api-process.mjs';
+import { startRedisCluster } from '../tools/harness/redis-cluster.mjs';
 import { startRedis } from '../tools/harness/redis-process.mjs';
 import { createTemporaryFolder, findFreePort, spawnTied } from '../tools/harness/tied-process.mjs';
 
@@ -21,7 +22,7 @@ function pin(process, core) {
 }
 
 /**
- * Everything that is measured: each server on the first core, Redis and the load on the second.
+ * Everything that is measured: each server on the first core, Redis, the cluster and the load on the second.
  *
  * @param {{ getBody: string, putBody: string, nodeOptions?: string }} options
  */
@@ -30,20 +31,36 @@ export async function startServers({ getBody, putBody }) {
   pin(redis.process, LOAD_CORE);
   const onRedis = await startApi({ env: { ...LIMITS, CACHE__LAYERS__L1__SIZE_MB: '64', REDIS_URL: redis.url } });
   const embedded = await startApi({ env: { ...LIMITS, CACHE__LAYERS__L1__SIZE_MB: '64' } });
-  pin(onRedis.process, SERVER_CORE);
-  pin(embedded.process, SERVER_CORE);
+  const cluster = await startRedisCluster({ masters: 3, replicasPerMaster: 0 });
+  for (const node of cluster.nodes) pin(node.process, LOAD_CORE);
+  const onCluster = await startApi({
+    env: { ...LIMITS, CACHE__LAYERS__L1__SIZE_MB: '64', REDIS_CLUSTER_NODES: cluster.addresses },
+  });
+  const pair = await Promise.all([0, 1].map(() => startPeer(redis.url)));
+  for (const { process } of [onRedis, embedded, onCluster, ...pair]) pin(process, SERVER_CORE);
   const fastify = await startFastify(getBody, putBody);
   const webdis = await startWebdis(redis.port);
   return {
     onRedis,
     embedded,
+    onCluster,
+    pair,
     fastify,
     webdis,
     stop: async () => {
-      await Promise.all([onRedis.stop(), embedded.stop(), fastify.stop(), webdis.stop()]);
-      await redis.stop();
+      await Promise.all([onRedis, embedded, onCluster, ...pair, fastify, webdis].map((server) => server.stop()));
+      await Promise.all([redis.stop(), cluster.stop()]);
     },
   };
+}
+
+/**
+ * One of two processes that share a database of the Redis, which the others do not use.
+ *
+ * @param {string} redisUrl
+ */
+function startPeer(redisUrl) {
+  return startApi({ env: { ...LIMITS, CACHE__LAYERS__L1__SIZE_MB: '64', REDIS_URL: `${redisUrl}/1` } });
 }
 
 /** @param {string} getBody @param {string} putBody */

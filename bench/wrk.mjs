@@ -14,18 +14,18 @@ const run = promisify(execFile);
  */
 
 /**
- * Loads a server with 64 keep-alive connections from the second core.
+ * Loads a server with keep-alive connections from the second core.
  *
  * @param {string} url origin
  * @param {string} script file in bench/load
- * @param {{ seconds: number, headers?: string[], env?: Record<string, string> }} options
+ * @param {{ seconds: number, headers?: string[], env?: Record<string, string>, connections?: number }} options
  * @returns {Promise<Measurement>} rejects when any response is not a success
  */
-export async function load(url, script, { seconds, headers = [], env = {} }) {
+export async function load(url, script, { seconds, headers = [], env = {}, connections = CONNECTIONS }) {
   const file = fileURLToPath(new URL(`load/${script}`, import.meta.url));
   const { stdout } = await run(
     'taskset',
-    ['-c', LOAD_CORE, 'wrk', '-t1', `-c${CONNECTIONS}`, `-d${seconds}s`, '--latency', '-s', file]
+    ['-c', LOAD_CORE, 'wrk', '-t1', `-c${connections}`, `-d${seconds}s`, '--latency', '-s', file]
       .concat(headers.flatMap((header) => ['-H', header]))
       .concat(url),
     { env: { ...process.env, ...env } },

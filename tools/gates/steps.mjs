@@ -24,6 +24,8 @@ import { runJest } from './jest.mjs';
 
 const TIMEOUT_MS = 20 * 60_000;
 const SERVERS = /** @type {const} */ (['redis', 'postgres']);
+/** Tests of the API that start the servers they are about: it is enough to run them once. */
+const OWN_SERVERS = ['cluster-operations', 'coherence', 'layers'].map((name) => `apps/api/test/${name}\\.test\\.ts$`);
 const ROOT_SCRIPTS = ['tools', 'bench', '.dependency-cruiser.cjs', 'jest.config.cjs', 'eslint.config.js'];
 
 /** @type {Step[]} */
@@ -63,7 +65,7 @@ export const STEPS = [
   },
   tests('unit', { fast: true, lane: 'beside' }),
   tests('engine', { needs: ['redis'] }),
-  tests('api', { name: 'api-embedded', needsBuild: true }),
+  tests('api', { name: 'api-embedded', needsBuild: true, without: OWN_SERVERS }),
   tests('api', { name: 'api-real', needs: [...SERVERS], needsBuild: true }),
   tests('browser', { needs: ['chromium'], needsBuild: true }),
 ];
@@ -89,10 +91,13 @@ function gate(name, lane, commands) {
 
 /**
  * @param {string} project of jest.config.cjs
- * @param {{ name?: string, fast?: boolean, lane?: Lane, needs?: Step['needs'], needsBuild?: boolean }} options
+ * @param {{ name?: string, fast?: boolean, lane?: Lane, needs?: Step['needs'], needsBuild?: boolean, without?: string[] }} options
  * @returns {Step}
  */
-function tests(project, { name = project, fast = false, lane = 'after', needs = [], needsBuild = false }) {
+function tests(
+  project,
+  { name = project, fast = false, lane = 'after', needs = [], needsBuild = false, without = [] },
+) {
   const real = needs.includes('postgres');
   return {
     name,
@@ -102,7 +107,8 @@ function tests(project, { name = project, fast = false, lane = 'after', needs = 
     needsBuild,
     async run({ jestArgs, startServers }) {
       const servers = needs.includes('redis') ? await startServers() : {};
-      return runJest(name, project, jestArgs, { TEST_STORES: real ? 'real' : 'embedded', ...servers });
+      const skipped = without.flatMap((pattern) => ['--testPathIgnorePatterns', pattern]);
+      return runJest(name, project, [...skipped, ...jestArgs], { TEST_STORES: real ? 'real' : 'embedded', ...servers });
     },
   };
 }

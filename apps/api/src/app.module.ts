@@ -1,5 +1,6 @@
 import { type DynamicModule, Module, StandardSchemaValidationPipe } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
+import { AdminModule } from './admin/admin.module.js';
 import { AccessGuard } from './auth/access.guard.js';
 import { AuthModule } from './auth/auth.module.js';
 import { CacheModule } from './cache/cache.module.js';
@@ -16,7 +17,7 @@ export class AppModule {
   static of(foundations: Foundations, routes: RouteTable): DynamicModule {
     return {
       module: AppModule,
-      imports: [PlatformModule.of(foundations), AuthModule, CacheModule, MonitorModule],
+      imports: [PlatformModule.of(foundations), AuthModule, CacheModule, MonitorModule, AdminModule],
       providers: [
         { provide: APP_GUARD, useExisting: AccessGuard },
         {

@@ -150,15 +150,16 @@ describe('DELETE', () => {
     expect((await client.delete(entryPath('deep-only'))).headers['x-deleted-from']).toBe('L2');
   });
 
-  test('cascade=false drops the copy of L1 only', async () => {
+  test('cascade=false drops the copies in L1 only, whether there are any on this node or not', async () => {
     const at = entryPath('uncascaded');
     await client.put(at, { value: 1 });
     const answer = await client.delete(`${at}?cascade=false`);
     expect([answer.status, answer.headers['x-deleted-from']]).toEqual([204, 'L1']);
-    const again = await client.delete(`${at}?cascade=false`);
-    expect(expectError(again, 404, 'CACHE_KEY_NOT_FOUND')).toMatchObject({ searched_layers: ['L1'] });
+    expect((await client.delete(`${at}?cascade=false`)).status).toBe(204);
     const read = await client.get(at);
     expect([read.status, read.headers['x-cache-layer']]).toEqual([200, 'L2']);
+    expect((await client.delete(`${at}?cascade=false`, { headers: { 'If-Match': '"1"' } })).status).toBe(412);
+    expectError(await client.delete(`${entryPath('never-there')}?cascade=false`), 404, 'CACHE_KEY_NOT_FOUND');
   });
 });
 
@@ -191,4 +192,14 @@ test('a process started again on the same stores has every entry and its metadat
     await second.stop();
     rmSync(folder, { recursive: true, force: true });
   }
+});
+
+test('Cache-Control: no-cache asks past the copy in L1', async () => {
+  const at = entryPath('no-cache');
+  await client.put(at, { value: 1 });
+  expect((await client.get(at)).headers['x-cache-layer']).toBe('L1');
+  const fresh = await client.get(at, { headers: { 'Cache-Control': 'max-age=0, no-cache' } });
+  expect([fresh.status, fresh.headers['x-cache-layer']]).toEqual([200, 'L2']);
+  const missing = await client.get(entryPath('nowhere'), { headers: { 'Cache-Control': 'no-cache' } });
+  expect(expectError(missing, 404, 'CACHE_KEY_NOT_FOUND')).toMatchObject({ searched_layers: ['L2'] });
 });

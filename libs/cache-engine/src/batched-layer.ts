@@ -1,29 +1,27 @@
 import type { Entry } from './entry.js';
-import type { Layer } from './layer.js';
+import type { KeyedLayer, Layer } from './layer.js';
 import type { Mutation, Outcome } from './mutation.js';
+import { settle, type Waiting } from './waiting.js';
 
 const MAX_BATCH_CALLS = 256;
 const MAX_BATCH_BYTES = 1024 * 1024;
-
-interface Waiting<T> {
-  readonly resolve: (value: T) => void;
-  readonly reject: (reason: unknown) => void;
-}
 
 interface PendingRead extends Waiting<Entry | undefined> {
   readonly key: string;
 }
 
 interface PendingMutation extends Waiting<Outcome> {
+  readonly key: string;
   readonly mutation: Mutation;
 }
 
 /**
- * Gathers what all requests of one turn of the event loop ask of a layer into one call to it. Under load this makes
- * one round trip of many; a lone request waits only for the end of its turn.
+ * Gathers what all requests of one turn of the event loop ask of a layer into one call to it, or one to each of its
+ * parts. Under load this makes one round trip of many; a lone request waits only for the end of its turn.
  */
-export class BatchedLayer {
+export class BatchedLayer implements KeyedLayer {
   private reads: PendingRead[] = [];
+  private freshReads: PendingRead[] = [];
   private mutations: PendingMutation[] = [];
   private mutationBytes = 0;
   private scheduled = false;
@@ -31,17 +29,18 @@ export class BatchedLayer {
 
   constructor(private readonly layer: Layer) {}
 
-  get(key: string): Promise<Entry | undefined> {
+  get(key: string, fresh = false): Promise<Entry | undefined> {
     return new Promise((resolve, reject) => {
-      this.reads.push({ key, resolve, reject });
-      if (this.reads.length >= MAX_BATCH_CALLS) this.flushReads();
+      const pending = fresh ? this.freshReads : this.reads;
+      pending.push({ key, resolve, reject });
+      if (pending.length >= MAX_BATCH_CALLS) this.flushReads();
       else this.schedule();
     });
   }
 
   apply(mutation: Mutation): Promise<Outcome> {
     return new Promise((resolve, reject) => {
-      this.mutations.push({ mutation, resolve, reject });
+      this.mutations.push({ key: mutation.key, mutation, resolve, reject });
       if (mutation.kind === 'put') this.mutationBytes += mutation.content.payload.length;
       if (this.mutations.length >= MAX_BATCH_CALLS || this.mutationBytes >= MAX_BATCH_BYTES) this.flushMutations();
       else this.schedule();
@@ -58,26 +57,43 @@ export class BatchedLayer {
     this.scheduled = false;
     // Mutations first: a request that wrote and then reads within a turn must find what it wrote.
     if (this.mutations.length > 0) this.flushMutations();
-    if (this.reads.length > 0) this.flushReads();
+    if (this.reads.length > 0 || this.freshReads.length > 0) this.flushReads();
   }
 
   private flushReads(): void {
-    const reads = this.reads;
+    const { reads, freshReads } = this;
     this.reads = [];
-    settle(reads, this.layer.getMany(reads.map(({ key }) => key)));
+    this.freshReads = [];
+    for (const part of this.parts(reads)) settle(part, this.layer.getMany(part.map(({ key }) => key)));
+    for (const part of this.parts(freshReads))
+      settle(
+        part,
+        this.layer.getMany(
+          part.map(({ key }) => key),
+          true,
+        ),
+      );
   }
 
   private flushMutations(): void {
-    const mutations = this.mutations;
+    const { mutations } = this;
     this.mutations = [];
     this.mutationBytes = 0;
-    settle(mutations, this.layer.applyMany(mutations.map(({ mutation }) => mutation)));
+    for (const part of this.parts(mutations)) {
+      settle(part, this.layer.applyMany(part.map(({ mutation }) => mutation)));
+    }
   }
-}
 
-function settle<T>(waiting: readonly Waiting<T>[], answers: Promise<readonly T[]>): void {
-  answers.then(
-    (values) => waiting.forEach(({ resolve }, index) => resolve(values[index] as T)),
-    (error: unknown) => waiting.forEach(({ reject }) => reject(error)),
-  );
+  private parts<T extends { readonly key: string }>(calls: readonly T[]): Iterable<readonly T[]> {
+    if (calls.length === 0) return [];
+    if (!this.layer.partitionOf) return [calls];
+    const parts = new Map<string, T[]>();
+    for (const call of calls) {
+      const name = this.layer.partitionOf(call.key);
+      const part = parts.get(name);
+      if (part) part.push(call);
+      else parts.set(name, [call]);
+    }
+    return parts.values();
+  }
 }

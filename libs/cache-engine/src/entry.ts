@@ -35,13 +35,30 @@ export interface Entry extends Stamp, Content {}
 /**
  * Layout of a stored entry, all numbers big-endian:
  * `u8` layout, `u8` format, `u8` flags, `u8` unused, `u32` length of this header, then as `f64` version, revision,
- * createdAtMs, updatedAtMs, expiresAtMs; then the payload. Doubles, because Lua has no other number: all of them stay
- * far below 2^53. A reader takes the payload from the header length on, so that later layouts can grow the header.
+ * createdAtMs, updatedAtMs, expiresAtMs, lease token, end of the lease (0: none), epoch; then the payload. Doubles,
+ * because Lua has no other number: all of them stay far below 2^53. A reader takes the payload from the header length
+ * on, so that later layouts can grow the header.
+ *
+ * A record of the format `absent` is no entry: it remembers for a while what had become of the key, or who fills it.
+ * The epoch is that of the copies in a layer which is not the deepest (see `CopyTier`).
  */
 export const HEADER = {
-  layout: 1,
-  bytes: 48,
-  offsets: { format: 1, flags: 2, length: 4, version: 8, revision: 16, createdAt: 24, updatedAt: 32, expiresAt: 40 },
+  layout: 2,
+  bytes: 72,
+  absent: 255,
+  offsets: {
+    format: 1,
+    flags: 2,
+    length: 4,
+    version: 8,
+    revision: 16,
+    createdAt: 24,
+    updatedAt: 32,
+    expiresAt: 40,
+    leaseToken: 48,
+    leaseEnds: 56,
+    epoch: 64,
+  },
 } as const;
 
 const FLAG_ASCII = 1;
@@ -57,9 +74,12 @@ export function encodePreamble(content: Content): Buffer {
   return bytes;
 }
 
-export function encodeEntry(content: Content, stamp: Stamp): Buffer {
+/** @param epoch of a copy; see `HEADER` */
+export function encodeEntry(content: Content, stamp: Stamp, epoch = 0): Buffer {
   const bytes = Buffer.allocUnsafe(HEADER.bytes + content.payload.length);
   encodePreamble(content).copy(bytes);
+  bytes.fill(0, HEADER.offsets.leaseToken, HEADER.offsets.epoch);
+  bytes.writeDoubleBE(epoch, HEADER.offsets.epoch);
   writeStamp(bytes, stamp);
   content.payload.copy(bytes, HEADER.bytes);
   return bytes;
@@ -73,14 +93,8 @@ export function writeStamp(bytes: Buffer, stamp: Stamp): void {
   bytes.writeDoubleBE(stamp.expiresAtMs, HEADER.offsets.expiresAt);
 }
 
-export function readStamp(bytes: Buffer): Stamp {
-  return {
-    version: bytes.readDoubleBE(HEADER.offsets.version),
-    revision: bytes.readDoubleBE(HEADER.offsets.revision),
-    createdAtMs: bytes.readDoubleBE(HEADER.offsets.createdAt),
-    updatedAtMs: bytes.readDoubleBE(HEADER.offsets.updatedAt),
-    expiresAtMs: bytes.readDoubleBE(HEADER.offsets.expiresAt),
-  };
+export function readEpoch(bytes: Buffer): number {
+  return bytes.readDoubleBE(HEADER.offsets.epoch);
 }
 
 /** Reads a stored entry. The payload is a view of `bytes`, not a copy. Undefined when the bytes are not an entry. */

@@ -26,8 +26,24 @@ export class StorageFull extends Error {}
 
 /** The entry is not there. */
 export class KeyNotFound extends Error {
-  constructor(readonly searchedLayers: readonly LayerName[]) {
+  constructor(
+    readonly searchedLayers: readonly LayerName[],
+    /** Layers that could not be asked; deeper ones answered for them. */
+    readonly unavailableLayers: readonly LayerName[] = [],
+  ) {
     super('no such key');
+  }
+}
+
+/** A write is stored, but not on as many replicas as was asked for. */
+export class ReplicationIncomplete extends Error {
+  constructor(
+    readonly layer: LayerName,
+    readonly version: number,
+    readonly confirmedBy: readonly string[],
+    readonly wanted: number,
+  ) {
+    super(`${confirmedBy.length} of ${wanted} replicas have confirmed the write in time`);
   }
 }
 

@@ -1,89 +1,99 @@
 import type { LayerName } from '@cache-system/contracts';
-import {
-  circuitBreaker,
-  ConsecutiveBreaker,
-  handleWhen,
-  type IPolicy,
-  TaskCancelledError,
-  timeout,
-  TimeoutStrategy,
-  wrap,
-} from 'cockatiel';
 import type { Entry } from './entry.js';
-import { LayerTimeout, LayerUnavailable, StorageFull } from './errors.js';
-import type { KeyPage, Layer } from './layer.js';
+import { Guard } from './guard.js';
+import type { Copy, CopyLayer, CopyOutcome, KeyPage, Layer, ReplicatedLayer } from './layer.js';
 import type { Mutation, Outcome } from './mutation.js';
 
-/** So many failures in a row, and a layer is not asked any more until a probe has got through. */
-const FAILURES_TO_OPEN = 5;
-const PROBE_AFTER_MS = 500;
-
 /**
- * The one place that deals with a layer that fails: no call takes longer than the deadline, and a layer that keeps
- * failing is answered for at once. Every failure comes out as `LayerTimeout`, `LayerUnavailable` or `StorageFull`.
+ * A layer behind a guard, which is the one place that deals with its failures. Every one comes out as `LayerTimeout`,
+ * `LayerUnavailable` or `StorageFull`. The calls of one batch concern one part of the layer.
  */
 export class GuardedLayer implements Layer {
-  private policy: IPolicy;
+  private readonly guard: Guard;
+  readonly partitionOf?: (key: string) => string;
+  readonly applyReplicated?: ReplicatedLayer['applyReplicated'];
 
   constructor(
-    private readonly inner: Layer,
-    private readonly name: LayerName,
-    private deadlineMs: number,
+    private readonly inner: Layer & Partial<ReplicatedLayer>,
+    name: LayerName,
+    deadlineMs: number,
   ) {
-    this.policy = policyFor(deadlineMs);
+    this.guard = new Guard(name, (partition) => inner.check(partition), deadlineMs);
+    const partitionOf = inner.partitionOf?.bind(inner);
+    if (partitionOf) this.partitionOf = partitionOf;
+    const applyReplicated = inner.applyReplicated?.bind(inner);
+    if (applyReplicated) {
+      this.applyReplicated = (mutation, wanted, timeoutMs) =>
+        this.guard.run(() => applyReplicated(mutation, wanted, timeoutMs), this.partOf(mutation.key), timeoutMs);
+    }
+  }
+
+  /** false while callers are answered at once with an error. */
+  get available(): boolean {
+    return this.guard.available;
   }
 
   setDeadline(deadlineMs: number): void {
-    if (deadlineMs === this.deadlineMs) return;
-    this.deadlineMs = deadlineMs;
-    this.policy = policyFor(deadlineMs);
+    this.guard.setDeadline(deadlineMs);
   }
 
-  getMany(keys: readonly string[]): Promise<readonly (Entry | undefined)[]> {
-    return this.run(() => this.inner.getMany(keys));
+  getMany(keys: readonly string[], fresh?: boolean): Promise<readonly (Entry | undefined)[]> {
+    return this.guard.run(() => this.inner.getMany(keys, fresh), this.partOf(keys[0]));
   }
 
   applyMany(mutations: readonly Mutation[]): Promise<readonly Outcome[]> {
-    return this.run(() => this.inner.applyMany(mutations));
+    return this.guard.run(() => this.inner.applyMany(mutations), this.partOf(mutations[0]?.key));
   }
 
   scan(prefix: string, cursor: string | undefined, limit: number): Promise<KeyPage> {
-    return this.run(() => this.inner.scan(prefix, cursor, limit));
+    return this.guard.run(() => this.inner.scan(prefix, cursor, limit));
   }
 
-  /** Asks the layer itself, also while it is not asked for anything else. */
-  async check(): Promise<void> {
-    try {
-      await timeout(this.deadlineMs, TimeoutStrategy.Aggressive).execute(() => this.inner.check());
-    } catch (error) {
-      throw this.translate(error);
-    }
+  /** Asks the layer itself, also while it is not asked for anything else. @throws LayerTimeout, LayerUnavailable */
+  check(partition?: string): Promise<void> {
+    return this.guard.check(partition);
   }
 
   close(): Promise<void> {
+    this.guard.close();
     return this.inner.close();
   }
 
-  private async run<T>(call: () => Promise<T>): Promise<T> {
-    try {
-      // Without a signal of its own each call would listen to one that all calls share, and Node warns of that.
-      return await this.policy.execute(call, new AbortController().signal);
-    } catch (error) {
-      throw this.translate(error);
-    }
-  }
-
-  private translate(cause: unknown): Error {
-    if (cause instanceof StorageFull) return cause;
-    if (cause instanceof TaskCancelledError) return new LayerTimeout(this.name, this.deadlineMs, { cause });
-    return new LayerUnavailable(this.name, { cause });
+  private partOf(key: string | undefined): string | undefined {
+    return key === undefined ? undefined : this.partitionOf?.(key);
   }
 }
 
-function policyFor(deadlineMs: number): IPolicy {
-  const breaker = circuitBreaker(
-    handleWhen((error) => !(error instanceof StorageFull)),
-    { halfOpenAfter: PROBE_AFTER_MS, breaker: new ConsecutiveBreaker(FAILURES_TO_OPEN) },
-  );
-  return wrap(breaker, timeout(deadlineMs, TimeoutStrategy.Aggressive));
+/** The same for a layer of copies. */
+export class GuardedCopies implements CopyLayer {
+  private readonly guard: Guard;
+
+  constructor(
+    private readonly inner: CopyLayer,
+    name: LayerName,
+    deadlineMs: number,
+  ) {
+    this.guard = new Guard(name, () => inner.check(), deadlineMs);
+  }
+
+  setDeadline(deadlineMs: number): void {
+    this.guard.setDeadline(deadlineMs);
+  }
+
+  getCopies(keys: readonly string[], epoch: number): Promise<readonly (Entry | undefined)[]> {
+    return this.guard.run(() => this.inner.getCopies(keys, epoch));
+  }
+
+  copyMany(copies: readonly Copy[]): Promise<readonly CopyOutcome[]> {
+    return this.guard.run(() => this.inner.copyMany(copies));
+  }
+
+  check(): Promise<void> {
+    return this.guard.check();
+  }
+
+  close(): Promise<void> {
+    this.guard.close();
+    return this.inner.close();
+  }
 }

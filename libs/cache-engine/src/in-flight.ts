@@ -22,7 +22,7 @@ export class InFlight {
   }
 
   leave(ticket: Ticket): void {
-    if (--ticket.calls === 0) this.tickets.delete(ticket.key);
+    if (--ticket.calls === 0 && this.tickets.get(ticket.key) === ticket) this.tickets.delete(ticket.key);
   }
 
   /** Whether an entry of this revision may still be put into L1. */
@@ -37,9 +37,23 @@ export class InFlight {
     return true;
   }
 
+  /** Notes what has happened to a key elsewhere. */
+  overtake(key: string, revision: number): void {
+    const ticket = this.tickets.get(key);
+    if (ticket) this.settle(ticket, revision);
+  }
+
+  /** Whether nothing is known to have happened to the key while the calls were under way. */
+  isUndisturbed(ticket: Ticket): boolean {
+    return ticket.latestRevision === 0;
+  }
+
   /** Nobody knows what a failed write did: nothing that is under way now may be put into L1. */
   distrust(key: string): void {
     const ticket = this.tickets.get(key);
-    if (ticket) ticket.latestRevision = Infinity;
+    if (!ticket) return;
+    ticket.latestRevision = Infinity;
+    // Later calls are fenced by the announcement, should it have happened: on a hot key calls always overlap.
+    this.tickets.delete(key);
   }
 }

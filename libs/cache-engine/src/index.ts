@@ -1,13 +1,46 @@
+export { Announcer } from './backplane/announcer.js';
+export type { Backplane, Peer } from './backplane/backplane.js';
+export { JournalBackplane } from './backplane/journal-backplane.js';
+export { RedisBackplane } from './backplane/redis-backplane.js';
 export { BatchedLayer } from './batched-layer.js';
 export { Cache, type CacheSettings, type Found, type ReadCounts, type WriteOptions, type Written } from './cache.js';
+export { ClusterAdmin } from './cluster/cluster-admin.js';
+export {
+  type Addition,
+  type ClusterChange,
+  type ClusterStep,
+  type Removal,
+  stepsOf,
+} from './cluster/cluster-change.js';
+export { ClusterChangeRefused, ClusterChangeStalled, NodeUnreachable, type RefusalReason } from './cluster/errors.js';
+export type { NodeFacts } from './cluster/node-facts.js';
+export { isHealthy, type Member, slotRanges, slotsByMaster, type Topology } from './cluster/topology.js';
+export { CopyTier } from './copy-tier.js';
 export { type Entry, jsonText, jsonValue, type Stamp, type Value } from './entry.js';
 export * from './errors.js';
-export { GuardedLayer } from './guarded-layer.js';
+export { Guard } from './guard.js';
+export { GuardedCopies, GuardedLayer } from './guarded-layer.js';
 export type { Layer } from './layer.js';
 export { LmdbLayer } from './layers/lmdb.js';
 export { MemoryLayer, type Slot } from './layers/memory.js';
+export { RedisClusterLayer } from './layers/redis-cluster.js';
 export { RedisLayer } from './layers/redis.js';
-export type { Condition } from './mutation.js';
+export { type Condition, plainInteger } from './mutation.js';
+export { RecentChanges } from './recent-changes.js';
+export {
+  formatAddress,
+  InvalidAddress,
+  parseClusterNodes,
+  parseRedisAddress,
+  parseRedisUrl,
+  type RedisAccess,
+  type RedisAddress,
+  type RedisLogin,
+  type RedisTls,
+} from './redis/address.js';
+export { RedisCluster } from './redis/cluster.js';
+export { RedisServer } from './redis/server.js';
+export { SharedTiers } from './shared-tiers.js';
 export { addNumbers, isNumber } from './json/arithmetic.js';
 export * from './json/errors.js';
 export { applyJsonPatch, parseJsonPatch } from './json/json-patch.js';

@@ -1,4 +1,4 @@
-import { type Content, isExpired, type Stamp } from './entry.js';
+import { type Content, isExpired, jsonValue, type Stamp } from './entry.js';
 
 /** What must hold for the entry that is there (or not there) for a mutation to happen. All that is given must hold. */
 export interface Condition {
@@ -8,6 +8,8 @@ export interface Condition {
   readonly versionIn?: readonly number[];
   /** Not if there is an entry with one of these versions. */
   readonly versionNotIn?: readonly number[];
+  /** Only if nothing has happened to the key since this lease was given, and nobody else has got one. */
+  readonly lease?: number;
 }
 
 /** Expiry of an entry: milliseconds from now, never (0), or what it was. */
@@ -37,52 +39,162 @@ interface Touch {
   readonly condition?: Condition;
 }
 
-export type Mutation = Put | Remove | Touch;
+/**
+ * Adds to an entry that is a JSON integer. Done only for integers that a double holds with room to spare; whatever
+ * else is there comes out as `unsuitable`, untouched, and is the caller's to deal with.
+ */
+export interface Increment {
+  readonly kind: 'increment';
+  readonly key: string;
+  readonly by: number;
+  /** What a missing entry starts from. */
+  readonly initial: number;
+  /** For an entry that is there; `KEEP_EXPIRY` leaves it. */
+  readonly ttlMs: number;
+  /** For an entry that is not there. */
+  readonly initialTtlMs: number;
+  /** Whether a new entry has its ttl from the default of the layer. */
+  readonly defaultTtl: boolean;
+  readonly condition?: Condition;
+}
+
+/**
+ * Asks for the right to fill a key that has no entry, for so long. Whatever happens to the key ends the lease, so that
+ * who fills under it cannot bring back what was overwritten or removed meanwhile (Nishtala et al., "Scaling Memcache
+ * at Facebook", NSDI 2013, section 3.2.1).
+ */
+interface Lease {
+  readonly kind: 'lease';
+  readonly key: string;
+  readonly leaseMs: number;
+  readonly condition?: undefined;
+}
+
+/** Gives a lease back unused. */
+interface Release {
+  readonly kind: 'release';
+  readonly key: string;
+  readonly token: number;
+  readonly condition?: undefined;
+}
+
+export type Mutation = Put | Remove | Touch | Increment | Lease | Release;
 
 /** What came of a mutation. `revision` is later than everything that happened to the key before. */
 export type Outcome =
-  | { readonly status: 'created' | 'updated' | 'touched'; readonly revision: number; readonly stamp: Stamp }
-  | { readonly status: 'removed' | 'missing' | 'refused'; readonly revision: number };
+  | { readonly status: 'created' | 'updated'; readonly revision: number; readonly stamp: Stamp; readonly sum?: number }
+  | { readonly status: 'touched'; readonly revision: number; readonly stamp: Stamp }
+  /** `leased`: the revision is the token. `present`: there is an entry, so nothing to fill. */
+  | {
+      readonly status: 'removed' | 'missing' | 'refused' | 'unsuitable' | 'leased' | 'present' | 'released';
+      readonly revision: number;
+    }
+  | { readonly status: 'taken'; readonly revision: number; readonly leaseEndsMs: number };
+
+/** Who may fill a key, and until when nobody else may. */
+export interface LeaseHeld {
+  readonly token: number;
+  readonly endsAtMs: number;
+}
+
+/** What is known of a key where mutations are decided in this process. */
+export interface Known {
+  readonly stored: Stamp | undefined;
+  /** The text of a small value; undefined where it is not needed or long. */
+  readonly text: string | undefined;
+  readonly lease: LeaseHeld | undefined;
+}
+
+/** Whether a mutation that came out like this has changed what a reader of the key gets. */
+export function hasChanged(outcome: Outcome): boolean {
+  return 'stamp' in outcome || outcome.status === 'removed';
+}
+
+/** The content that a mutation leaves behind; undefined where it leaves that which is there. */
+export function contentAfter(
+  mutation: Mutation,
+  outcome: Outcome,
+  stored: Pick<Content, 'defaultTtl'> | undefined,
+): Content | undefined {
+  if (mutation.kind === 'put') return mutation.content;
+  if (mutation.kind !== 'increment' || !('sum' in outcome)) return undefined;
+  const kept = outcome.status === 'updated' && mutation.ttlMs === KEEP_EXPIRY;
+  const defaultTtl = outcome.status === 'created' ? mutation.defaultTtl : kept && stored?.defaultTtl === true;
+  return { ...jsonValue(String(outcome.sum)), defaultTtl };
+}
+
+/** So many digits at most, and a sum of two is exact in a double. */
+const PLAIN_INTEGER = /^-?[0-9]{1,15}$/;
+
+/** The number, if an `Increment` can deal with it. */
+export function plainInteger(text: string): number | undefined {
+  return PLAIN_INTEGER.test(text) ? Number(text) : undefined;
+}
 
 /**
  * Decides what a mutation does to what is stored, for the layers that run it in this process. The Redis layer does the
  * same in Lua; the conformance suite holds them together.
  */
-export function decide(mutation: Mutation, stored: Stamp | undefined, revision: number, nowMs: number): Outcome {
+export function decide(mutation: Mutation, known: Known, revision: number, nowMs: number): Outcome {
+  const { stored, lease } = known;
   const current = stored && !isExpired(stored.expiresAtMs, nowMs) ? stored : undefined;
   if (!holds(mutation.condition, current)) return { status: 'refused', revision };
+  if (mutation.condition?.lease !== undefined && mutation.condition.lease !== lease?.token) {
+    return { status: 'refused', revision };
+  }
   switch (mutation.kind) {
     case 'put':
-      return {
-        status: current ? 'updated' : 'created',
-        revision,
-        stamp: {
-          version: revision,
-          revision,
-          createdAtMs: current?.createdAtMs ?? nowMs,
-          updatedAtMs: nowMs,
-          expiresAtMs: expiry(mutation.ttlMs, current, nowMs),
-        },
-      };
+      return written(current, revision, nowMs, mutation.ttlMs);
+    case 'increment': {
+      if (!current)
+        return { ...written(current, revision, nowMs, mutation.initialTtlMs), sum: mutation.initial + mutation.by };
+      const value = known.text === undefined ? undefined : plainInteger(known.text);
+      if (value === undefined) return { status: 'unsuitable', revision };
+      return { ...written(current, revision, nowMs, mutation.ttlMs), sum: value + mutation.by };
+    }
     case 'touch':
       if (!current) return { status: 'missing', revision };
       return {
         status: 'touched',
         revision,
-        stamp: { ...current, revision, expiresAtMs: expiry(mutation.ttlMs, current, nowMs) },
+        stamp: { ...stampOf(current), revision, expiresAtMs: expiry(mutation.ttlMs, current, nowMs) },
       };
     case 'remove':
       return { status: current ? 'removed' : 'missing', revision };
+    case 'lease':
+      if (current) return { status: 'present', revision };
+      if (lease && lease.endsAtMs > nowMs) return { status: 'taken', revision, leaseEndsMs: lease.endsAtMs };
+      return { status: 'leased', revision };
+    case 'release':
+      return { status: lease?.token === mutation.token ? 'released' : 'missing', revision };
   }
 }
 
-/** Whether a condition holds for an entry of this version, or for there being none. */
+/** Whether a condition holds for an entry of this version, or for there being none. Leases are not looked at. */
 export function holds(condition: Condition | undefined, current: { readonly version: number } | undefined): boolean {
   if (!condition) return true;
   const { exists, versionIn, versionNotIn } = condition;
   if (exists !== undefined && exists !== (current !== undefined)) return false;
   if (versionIn && (!current || !versionIn.includes(current.version))) return false;
   return !(versionNotIn && current && versionNotIn.includes(current.version));
+}
+
+function written(current: Stamp | undefined, revision: number, nowMs: number, ttlMs: number) {
+  return {
+    status: current ? ('updated' as const) : ('created' as const),
+    revision,
+    stamp: {
+      version: revision,
+      revision,
+      createdAtMs: current?.createdAtMs ?? nowMs,
+      updatedAtMs: nowMs,
+      expiresAtMs: expiry(ttlMs, current, nowMs),
+    },
+  };
+}
+
+function stampOf({ version, revision, createdAtMs, updatedAtMs, expiresAtMs }: Stamp): Stamp {
+  return { version, revision, createdAtMs, updatedAtMs, expiresAtMs };
 }
 
 function expiry(ttlMs: number, current: Stamp | undefined, nowMs: number): number {

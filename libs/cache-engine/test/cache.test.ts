@@ -1,5 +1,4 @@
-import { BatchedLayer } from '../src/batched-layer.js';
-import { Cache, type CacheSettings } from '../src/cache.js';
+import type { Cache } from '../src/cache.js';
 import { jsonText, jsonValue } from '../src/entry.js';
 import { ConditionFailed, KeyNotFound, LayerUnavailable } from '../src/errors.js';
 import { addNumbers } from '../src/json/arithmetic.js';
@@ -7,25 +6,8 @@ import { deepMerge } from '../src/json/merge.js';
 import type { Layer } from '../src/layer.js';
 import { MemoryLayer } from '../src/layers/memory.js';
 import { eventually } from '../../../tools/harness/eventually.mjs';
-import { LAYERS, type OpenLayer } from './layers.js';
-
-const MIB = 1024 * 1024;
-const SETTINGS: CacheSettings = {
-  layers: {
-    l1: { type: 'memory', size_mb: 64, eviction_policy: 'lru', ttl_default: 300 },
-    l2: { type: 'auto', ttl_default: 3600, deadline_ms: 500 },
-  },
-  defaultStrategy: 'write-through',
-};
-
-/** A node: an L1 of its own over a layer that others may share. */
-function node(shared: Layer, settings = SETTINGS) {
-  const l1 = new MemoryLayer(64 * MIB);
-  return { l1, cache: new Cache(l1, new BatchedLayer(shared), settings) };
-}
-
-const text = async (cache: Cache, key: string) => jsonText((await cache.read(key)).entry);
-const put = (cache: Cache, key: string, value: string) => cache.put(key, jsonValue(value), {});
+import { type OpenLayer, SHARED_STORES, type Store } from './layers.js';
+import { MIB, node, nodeOn, put, SETTINGS, text } from './nodes.js';
 
 /** A layer whose answers to reads can be held back, to bring about an order of events that is otherwise a matter of luck. */
 class HeldBackLayer extends MemoryLayer {
@@ -124,8 +106,7 @@ describe('a write', () => {
   });
 
   test('of an entry larger than L1 is kept below it', async () => {
-    const l1 = new MemoryLayer(10_000);
-    const cache = new Cache(l1, new BatchedLayer(new MemoryLayer(64 * MIB)), SETTINGS);
+    const { cache } = node(new MemoryLayer(64 * MIB), SETTINGS, new MemoryLayer(10_000));
     expect((await put(cache, 'k', `"${'x'.repeat(50_000)}"`)).layers).toEqual(['L2']);
     expect((await cache.read('k')).layer).toBe('L2');
   });
@@ -148,7 +129,11 @@ describe('expiry by default', () => {
   test('follows a configuration that changes while running', async () => {
     const { cache, l1 } = node(new MemoryLayer(64 * MIB));
     cache.configure({
-      layers: { l1: { ...SETTINGS.layers.l1, ttl_default: 10 }, l2: { ...SETTINGS.layers.l2, ttl_default: 20 } },
+      layers: {
+        ...SETTINGS.layers,
+        l1: { ...SETTINGS.layers.l1, ttl_default: 10 },
+        l2: { ...SETTINGS.layers.l2, ttl_default: 20 },
+      },
       defaultStrategy: 'write-around',
     });
     expect((await put(cache, 'k', '1')).layers).toEqual(['L2']);
@@ -158,24 +143,64 @@ describe('expiry by default', () => {
   });
 });
 
-describe('copies in L1', () => {
-  test('are no views of something larger', async () => {
-    const { cache, l1 } = node(new MemoryLayer(64 * MIB));
-    await put(cache, 'k', '"small"');
-    const payload = l1.peek('k', Date.now())!.entry.payload;
-    expect(payload.buffer.byteLength).toBe(payload.length);
-  });
-});
-
-describe.each(Object.keys(LAYERS))('two nodes over %s', (name) => {
-  let open: OpenLayer;
+describe.each(Object.keys(SHARED_STORES))('two nodes over %s', (name) => {
+  let store: Store;
+  let opened: [OpenLayer, OpenLayer];
   let nodes: [Cache, Cache];
 
   beforeAll(async () => {
-    open = await LAYERS[name]!();
-    nodes = [node(open.layer).cache, node(open.layer).cache];
+    store = await SHARED_STORES[name]!();
+    opened = [await store.open(), await store.open()];
+    nodes = [nodeOn(opened[0]).cache, nodeOn(opened[1]).cache];
+    await eventually('both are trusted', () => opened.every(({ backplane }) => backplane.isTrusted()));
   });
-  afterAll(() => open.close());
+  afterAll(async () => {
+    for (const open of opened) await open.close();
+    await store.stop();
+  });
+
+  test('agree: what one writes, touches or removes, the other serves no more from its L1', async () => {
+    const [first, second] = nodes;
+    await put(first, 'shared', '1');
+    expect(await text(second, 'shared')).toBe('1');
+    expect(second.peek('shared')).toBeDefined();
+    await put(first, 'shared', '2');
+    await eventually('the write is heard of', () => second.peek('shared') === undefined);
+    expect(await text(second, 'shared')).toBe('2');
+    await second.touch('shared', 1000);
+    await eventually('the touch is heard of', () => first.peek('shared') === undefined);
+    expect(Math.round(((await first.load('shared')).entry.expiresAtMs - Date.now()) / 1000)).toBe(1000);
+    await second.remove('shared');
+    await eventually('the removal is heard of', () => first.peek('shared') === undefined);
+    await expect(first.read('shared')).rejects.toBeInstanceOf(KeyNotFound);
+  });
+
+  test('keep a copy that nobody has changed', async () => {
+    await put(nodes[0], 'kept', '1');
+    await text(nodes[1], 'kept');
+    for (let round = 0; round < 20; round++) await put(nodes[0], 'other', String(round));
+    expect(nodes[0].peek('kept')).toBeDefined();
+    expect(nodes[1].peek('kept')).toBeDefined();
+  });
+
+  test('keep what they have written themselves', async () => {
+    await put(nodes[0], 'own', '1');
+    await put(nodes[0], 'own', '2');
+    await put(nodes[1], 'marker', '1');
+    await text(nodes[0], 'marker');
+    await put(nodes[1], 'marker', '2');
+    // Announcements come in order: once the later one is heard, so is our own.
+    await eventually('the marker is heard of', () => nodes[0].peek('marker') === undefined);
+    expect(nodes[0].peek('own')).toBeDefined();
+  });
+
+  test('drop a key from the L1 of both, and from nowhere else', async () => {
+    await put(nodes[0], 'dropped', '1');
+    await text(nodes[1], 'dropped');
+    expect(await nodes[0].dropFromL1('dropped')).toEqual(['L1']);
+    await eventually('both have dropped it', () => !nodes[0].peek('dropped') && !nodes[1].peek('dropped'));
+    expect(await text(nodes[1], 'dropped')).toBe('1');
+  });
 
   test('lose none of 64 concurrent increments', async () => {
     await Promise.all(
@@ -188,6 +213,14 @@ describe.each(Object.keys(LAYERS))('two nodes over %s', (name) => {
       ),
     );
     expect(jsonText((await nodes[0].load('counter')).entry)).toBe('64');
+  });
+
+  test('count exactly in one step', async () => {
+    const counts = await Promise.all(
+      Array.from({ length: 64 }, (_, index) => nodes[index % 2]!.increment('steps', { by: 1, initial: 0 })),
+    );
+    const texts = counts.map((written) => Number(jsonText(written!.entry)));
+    expect(texts.sort((one, other) => one - other)).toEqual(Array.from({ length: 64 }, (_, index) => index + 1));
   });
 
   test('lose none of 64 concurrent patches of different fields', async () => {
@@ -222,7 +255,7 @@ describe.each(Object.keys(LAYERS))('two nodes over %s', (name) => {
 
   test('see no removed entry again', async () => {
     await put(nodes[0], 'gone', '1');
-    expect(await nodes[0].remove('gone')).toEqual(['L1', 'L2']);
+    expect(await nodes[0].remove('gone')).toEqual(nodes[0].layerNames);
     await expect(nodes[0].read('gone')).rejects.toBeInstanceOf(KeyNotFound);
     await expect(nodes[0].remove('gone')).rejects.toBeInstanceOf(KeyNotFound);
   });

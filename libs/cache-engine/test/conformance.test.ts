@@ -1,20 +1,25 @@
 import { type Entry, jsonText, jsonValue } from '../src/entry.js';
 import type { Layer } from '../src/layer.js';
-import { type Condition, KEEP_EXPIRY, NO_EXPIRY, type Outcome, type Put } from '../src/mutation.js';
+import { type Condition, type Increment, KEEP_EXPIRY, NO_EXPIRY, type Outcome, type Put } from '../src/mutation.js';
 import { eventually } from '../../../tools/harness/eventually.mjs';
-import { LAYERS, type OpenLayer } from './layers.js';
+import { type OpenLayer, type Store, STORES } from './layers.js';
 
 const MINUTE_MS = 60_000;
 
-describe.each(Object.keys(LAYERS))('layer %s', (name) => {
+describe.each(Object.keys(STORES))('layer %s', (name) => {
+  let store: Store;
   let open: OpenLayer;
   let layer: Layer;
 
   beforeAll(async () => {
-    open = await LAYERS[name]!();
+    store = await STORES[name]!();
+    open = await store.open();
     layer = open.layer;
   });
-  afterAll(() => open.close());
+  afterAll(async () => {
+    await open.close();
+    await store.stop();
+  });
 
   const put = (key: string, text: string, ttlMs = MINUTE_MS, condition?: Condition): Put => ({
     kind: 'put',
@@ -195,6 +200,111 @@ describe.each(Object.keys(LAYERS))('layer %s', (name) => {
 
     test('a touch of what is not there says so', async () => {
       expect((await apply({ kind: 'touch', key: 'ns:nothing', ttlMs: MINUTE_MS })).status).toBe('missing');
+    });
+  });
+
+  describe('an increment', () => {
+    const increment = (key: string, by: number, more: Partial<Increment> = {}): Increment => ({
+      kind: 'increment',
+      key,
+      by,
+      initial: 10,
+      ttlMs: KEEP_EXPIRY,
+      initialTtlMs: MINUTE_MS,
+      defaultTtl: true,
+      ...more,
+    });
+
+    test('creates from the initial value, and adds from then on', async () => {
+      const created = await apply(increment('ns:count', 5));
+      expect(created).toMatchObject({ status: 'created', sum: 15 });
+      expect(await get('ns:count')).toMatchObject({ defaultTtl: true, ...stampOf(created) });
+      expect(await apply(increment('ns:count', -20))).toMatchObject({ status: 'updated', sum: -5 });
+      expect(jsonText((await get('ns:count'))!)).toBe('-5');
+    });
+
+    test('loses none of 200 at once', async () => {
+      await apply({ kind: 'remove', key: 'ns:hits' });
+      await Promise.all(Array.from({ length: 200 }, () => apply(increment('ns:hits', 1, { initial: 0 }))));
+      expect(jsonText((await get('ns:hits'))!)).toBe('200');
+    });
+
+    test('keeps the expiry, or sets it', async () => {
+      const first = stampOf(await apply(put('ns:count-ttl', '1', MINUTE_MS)));
+      expect(stampOf(await apply(increment('ns:count-ttl', 1))).expiresAtMs).toBe(first.expiresAtMs);
+      expect(stampOf(await apply(increment('ns:count-ttl', 1, { ttlMs: NO_EXPIRY }))).expiresAtMs).toBe(0);
+    });
+
+    test.each(['1.5', '"1"', '[1]', '1234567890123456', '1e3', 'null', '{"a":1}'])(
+      'leaves %s to the caller, untouched',
+      async (text) => {
+        const { version } = stampOf(await apply(put('ns:no-count', text)));
+        expect((await apply(increment('ns:no-count', 1))).status).toBe('unsuitable');
+        expect((await get('ns:no-count'))?.version).toBe(version);
+      },
+    );
+
+    test('obeys its condition', async () => {
+      const { version } = stampOf(await apply(put('ns:count-if', '1')));
+      const refused = await apply(increment('ns:count-if', 1, { condition: { versionIn: [version + 1] } }));
+      expect(refused.status).toBe('refused');
+      expect(await apply(increment('ns:count-if', 1, { condition: { versionIn: [version] } }))).toMatchObject({
+        sum: 2,
+      });
+    });
+  });
+
+  describe('a lease', () => {
+    const key = 'ns:leased';
+    const lease = (leaseMs = MINUTE_MS) => apply({ kind: 'lease', key, leaseMs });
+    const fill = (token: number, text: string) => apply(put(key, text, MINUTE_MS, { lease: token }));
+
+    beforeEach(async () => {
+      await apply(put(key, '"gone"'));
+      await apply({ kind: 'remove', key });
+    });
+
+    test('goes to one of 50 who ask at once, and is no entry', async () => {
+      const outcomes = await Promise.all(Array.from({ length: 50 }, () => lease()));
+      const statuses = outcomes.map(({ status }) => status);
+      expect(statuses.filter((status) => status === 'leased')).toHaveLength(1);
+      expect(statuses.filter((status) => status === 'taken')).toHaveLength(49);
+      expect(await get(key)).toBeUndefined();
+      expect((await apply({ kind: 'touch', key, ttlMs: 1000 })).status).toBe('missing');
+    });
+
+    test('lets its holder fill, once', async () => {
+      const { revision } = await lease();
+      expect((await fill(revision, '"filled"')).status).toBe('created');
+      expect(jsonText((await get(key))!)).toBe('"filled"');
+      expect((await fill(revision, '"again"')).status).toBe('refused');
+      expect((await lease()).status).toBe('present');
+    });
+
+    test.each([
+      ['a removal', () => apply({ kind: 'remove', key })],
+      ['a write', () => apply(put(key, '"other"'))],
+    ])('ends with %s: what was read before it does not come back', async (_, overtake) => {
+      const { revision } = await lease();
+      await overtake();
+      expect((await fill(revision, '"old"')).status).toBe('refused');
+    });
+
+    test('passes on when it ends, and then refuses the first holder', async () => {
+      const first = await lease(50);
+      let second = first;
+      await eventually('the lease ends', async () => (second = await lease()).status === 'leased');
+      expect(second.revision).toBeGreaterThan(first.revision);
+      expect((await fill(first.revision, '"late"')).status).toBe('refused');
+      expect((await fill(second.revision, '"filled"')).status).toBe('created');
+    });
+
+    test('can be given back by its holder only', async () => {
+      const { revision } = await lease();
+      expect((await apply({ kind: 'release', key, token: revision - 1 })).status).toBe('missing');
+      expect((await lease()).status).toBe('taken');
+      expect((await apply({ kind: 'release', key, token: revision })).status).toBe('released');
+      expect((await lease()).status).toBe('leased');
     });
   });
 

@@ -34,7 +34,7 @@ export type MergeStrategy = (typeof MERGE_STRATEGIES)[number];
 
 const jsonValueSchema = z.json().meta({ id: 'JsonValue', description: 'Any JSON value, null included' });
 
-export const LAYERS = ['L1', 'L2'] as const;
+export const LAYERS = ['L1', 'L2', 'L3'] as const;
 const layerSchema = z.enum(LAYERS);
 export type LayerName = z.infer<typeof layerSchema>;
 
@@ -54,7 +54,9 @@ export type WriteQuery = z.infer<typeof writeQuerySchema>;
 export const patchQuerySchema = z.strictObject({ ttl: ttlQuerySchema.optional(), format: formatQuerySchema });
 
 export const deleteQuerySchema = z.strictObject({
-  cascade: booleanQuerySchema.optional().meta({ description: 'false: drop the entry from L1 only' }),
+  cascade: booleanQuerySchema
+    .optional()
+    .meta({ description: 'false: drop the copies in L1 of every node and leave the entry in the layers below' }),
   format: formatQuerySchema,
 });
 export type DeleteQuery = z.infer<typeof deleteQuerySchema>;
@@ -68,6 +70,10 @@ export const writeOptionsSchema = z
   .strictObject({
     ttl: ttlSchema.optional(),
     if_version: ifVersionSchema.optional(),
+    replicate: z.boolean().optional().meta({
+      description:
+        'Wait until replicas of L3 have confirmed the write, as many as `consistency_level` says: `eventual` none, `quorum` so many that with the master they are a majority, `all`. Too few in time is 504 with `stored: true`',
+    }),
   })
   .meta({ id: 'WriteOptions' });
 export type WriteOptions = z.infer<typeof writeOptionsSchema>;

@@ -3,6 +3,12 @@ import { z } from 'zod';
 export const TIERS = ['free', 'basic', 'pro', 'enterprise'] as const;
 export type Tier = (typeof TIERS)[number];
 
+export const EVICTION_POLICIES = ['lru', 'lfu', 'ttl', 'random', 'reject'] as const;
+export type EvictionPolicy = (typeof EVICTION_POLICIES)[number];
+
+export const CONSISTENCY_LEVELS = ['eventual', 'quorum', 'all'] as const;
+export type ConsistencyLevel = (typeof CONSISTENCY_LEVELS)[number];
+
 const ttlDefault = (seconds: number) =>
   z
     .number()
@@ -12,13 +18,18 @@ const ttlDefault = (seconds: number) =>
     .default(seconds)
     .meta({ description: 'Seconds that an entry lives which was stored without a ttl; 0 means no expiry' });
 
-const deadlineMs = z
-  .number()
-  .int()
-  .min(10)
-  .max(60_000)
-  .default(500)
-  .meta({ description: 'Milliseconds after which a call to this layer is given up' });
+const deadlineMs = (milliseconds: number) =>
+  z
+    .number()
+    .int()
+    .min(10)
+    .max(60_000)
+    .default(milliseconds)
+    .meta({ description: 'Milliseconds after which a call to this layer is given up' });
+
+const addressSchema = z
+  .string()
+  .regex(/^(\[[0-9A-Fa-f:.]+\]|[\w.-]+):\d{1,5}$/, 'must be host:port, such as redis-1:6379');
 
 const tier = (requestsPerHour: number, burstSize: number) =>
   z
@@ -40,18 +51,60 @@ const layersSchema = z
           .max(8192)
           .default(256)
           .meta({ description: 'Mebibytes that the entries in the memory of one node may take' }),
-        eviction_policy: z.enum(['lru']).default('lru'),
+        eviction_policy: z.enum(EVICTION_POLICIES).default('lru').meta({
+          description:
+            'Which entry goes when L1 is full: `lru` the least recently used, `lfu` the least often used of late, `ttl` the one that expires first, `random` any, `reject` none: writes get 507',
+        }),
         ttl_default: ttlDefault(300),
+        outage_grace: z.number().int().min(0).max(86_400).default(60).meta({
+          description:
+            'Seconds that copies in L1 are served, marked STALE, while the node neither hears of changes nor reaches a shared layer; 0: not at all',
+        }),
       })
       .prefault({}),
     l2: z
       .strictObject({
-        type: z
-          .enum(['auto', 'embedded', 'redis'])
-          .default('auto')
-          .meta({ description: '`auto`: Redis where REDIS_URL is set, else the embedded store in DATA_DIR' }),
+        type: z.enum(['auto', 'embedded', 'redis']).default('auto').meta({
+          description:
+            '`auto`: Redis where REDIS_URL or `nodes` is set; else nothing where L3 is configured; else the embedded store in DATA_DIR',
+        }),
+        nodes: z.array(addressSchema).max(16).default([]).meta({
+          description:
+            'Addresses (`host:port`) of the Redis server and its replicas, of which the master is used, or of the Sentinels where `sentinel_master` is set. Win over the address in REDIS_URL, which still gives user, password, TLS and database',
+        }),
+        sentinel_master: z
+          .string()
+          .min(1)
+          .max(128)
+          .optional()
+          .meta({ description: 'Name under which the Sentinels know the master' }),
+        max_connections: z
+          .number()
+          .int()
+          .min(1)
+          .max(1000)
+          .default(100)
+          .meta({ description: 'Connections that one node opens at most; more than one only under load' }),
         ttl_default: ttlDefault(3600),
-        deadline_ms: deadlineMs,
+        deadline_ms: deadlineMs(500),
+      })
+      .prefault({}),
+    l3: z
+      .strictObject({
+        type: z.literal('distributed').default('distributed'),
+        cluster_size: z.number().int().min(3).max(1000).default(3).meta({
+          description:
+            'Masters that the cluster should have: a node that is added becomes a master while there are fewer',
+        }),
+        replication_factor: z.number().int().min(1).max(6).default(2).meta({
+          description: 'Copies that there should be of each entry, that of the master included',
+        }),
+        consistency_level: z.enum(CONSISTENCY_LEVELS).default('eventual').meta({
+          description:
+            'Replicas that a write with `options.replicate` waits for: `eventual` none, `quorum` so many that with the master they are a majority, `all`. With `eventual` reads may come from replicas',
+        }),
+        ttl_default: ttlDefault(86_400),
+        deadline_ms: deadlineMs(1000),
       })
       .prefault({}),
   })
@@ -63,6 +116,14 @@ export const configSchema = z
     cache: z
       .strictObject({
         layers: layersSchema,
+        coherence: z
+          .strictObject({
+            max_staleness_ms: z.number().int().min(200).max(10_000).default(1000).meta({
+              description:
+                'Milliseconds for which a node trusts its L1 without having heard from the other nodes: the longest that an old value can be served while the connections between them fail',
+            }),
+          })
+          .prefault({}),
         strategies: z
           .strictObject({
             default_strategy: z.enum(['write-through', 'write-behind', 'write-around']).default('write-through'),

@@ -13,6 +13,14 @@ const componentHealthSchema = z
     type: z.string().optional().meta({ example: 'redis' }),
     memory_usage_percent: z.number().optional(),
     entries: z.number().int().optional(),
+    connections: z
+      .object({ active: z.number().int(), max: z.number().int() })
+      .optional()
+      .meta({ description: 'Connections of this node' }),
+    nodes: z
+      .object({ healthy: z.number().int(), unhealthy: z.number().int(), total: z.number().int() })
+      .optional()
+      .meta({ description: 'Nodes of the cluster, as this node can reach them' }),
     error: z.string().optional().meta({ description: 'Why the component is not healthy' }),
   })
   .meta({ id: 'ComponentHealth' });

@@ -6,12 +6,14 @@ import {
   MalformedJsonPatch,
   MergeNotPossible,
   NotANumber,
+  ReplicationIncomplete,
   StorageFull,
   SumNotFinite,
   TooDeep,
   TooMuchContention,
 } from '@cache-system/cache-engine';
 import { ApiError, InvalidRequest } from '../platform/http/api-error.js';
+import { versionText } from './etag.js';
 
 const RETRY_SOON = { 'Retry-After': '1' };
 
@@ -25,6 +27,21 @@ export function cacheError(error: unknown, key: string): unknown {
   }
   if (error instanceof LayerUnavailable) {
     return new ApiError('CACHE_UNAVAILABLE', { layer: error.layer }, { cause, headers: RETRY_SOON });
+  }
+  if (error instanceof ReplicationIncomplete) {
+    const { layer, confirmedBy, wanted } = error;
+    return new ApiError(
+      'CACHE_TIMEOUT',
+      {
+        key,
+        layer,
+        stored: true,
+        version: versionText(error.version),
+        replicated_to: confirmedBy,
+        replicas_wanted: wanted,
+      },
+      { cause, headers: RETRY_SOON },
+    );
   }
   if (error instanceof StorageFull) return new ApiError('STORAGE_FULL', { key }, { cause });
   if (error instanceof ConditionFailed) return new ApiError('PRECONDITION_FAILED', { key }, { cause });
@@ -51,12 +68,13 @@ export function cacheError(error: unknown, key: string): unknown {
 }
 
 class CacheKeyNotFound extends ApiError {
-  constructor(key: string, { searchedLayers }: KeyNotFound) {
+  constructor(key: string, { searchedLayers, unavailableLayers }: KeyNotFound) {
     super(
       'CACHE_KEY_NOT_FOUND',
       {
         key,
         searched_layers: searchedLayers,
+        ...(unavailableLayers.length > 0 && { unavailable_layers: unavailableLayers }),
         suggestions: ['Verify the key format', 'Check if the data has expired'],
       },
       { headers: { 'X-Cache-Status': 'MISS', 'Cache-Status': 'cache-system; fwd=miss' } },

@@ -5,6 +5,7 @@ import {
   type Condition,
   ConditionFailed,
   deepMerge,
+  type Entry,
   isNumber,
   jsonText,
   KeyNotFound,
@@ -13,8 +14,10 @@ import {
   nestingDepth,
   NotANumber,
   parseJsonPatch,
+  plainInteger,
   shallowMerge,
   TooDeep,
+  type Value,
   type Written,
 } from '@cache-system/cache-engine';
 import { deleteQuerySchema, patchQuerySchema, writeQuerySchema } from '@cache-system/contracts';
@@ -75,10 +78,10 @@ export class CacheWrites {
       this.cache.revise(
         key.full,
         (current) => {
-          if (!current) throw new KeyNotFound(['L1', 'L2']);
+          if (!current) throw new KeyNotFound(this.cache.layerNames);
           return this.storable(merge(jsonText(current)));
         },
-        { ttlSeconds: asked.ttl ?? options.ttl, condition },
+        { ttlSeconds: asked.ttl ?? options.ttl, replicate: options.replicate, condition },
       ),
     );
     sendWritten(request, reply, key, written);
@@ -88,7 +91,7 @@ export class CacheWrites {
     const key = cacheKey(request);
     const { cascade = true } = query(deleteQuerySchema, request);
     const layers = await this.attempt(request, key, undefined, true, (condition) =>
-      cascade ? this.cache.remove(key.full, condition) : Promise.resolve().then(() => this.cache.dropFromL1(key.full)),
+      cascade ? this.cache.remove(key.full, condition) : this.cache.dropFromL1(key.full, condition),
     );
     respond(request, reply, 204, ['X-Deleted-From', layers.join(','), 'X-Deletion-Time', `${elapsedMs(request)}ms`]);
   }
@@ -108,18 +111,22 @@ export class CacheWrites {
     requireJsonAccepted(request);
     const key = cacheKey(request);
     const { byText, initialText, ttl } = readIncrementBody(rawBody(request));
-    const written = await this.attempt(request, key, undefined, false, (condition) =>
-      this.cache.revise(
-        key.full,
-        (current) => {
-          const text = current ? jsonText(current) : initialText;
-          if (text.length > MAX_DIGITS || !isNumber(text)) throw new NotANumber('first');
-          return this.storable(addNumbers(text, byText));
-        },
-        { ttlSeconds: ttl, condition },
-      ),
-    );
+    const written = await this.attempt(request, key, undefined, false, async (condition) => {
+      const options = { ttlSeconds: ttl, condition };
+      const [by, initial] = [plainInteger(byText), plainInteger(initialText)];
+      const added =
+        by === undefined || initial === undefined
+          ? undefined
+          : await this.cache.increment(key.full, { by, initial, ...options });
+      return added ?? this.cache.revise(key.full, (current) => this.sum(current, initialText, byText), options);
+    });
     sendWritten(request, reply, key, written, `,"value":${jsonText(written.entry)}`);
+  }
+
+  private sum(current: Entry | undefined, initialText: string, byText: string): Value {
+    const text = current ? jsonText(current) : initialText;
+    if (text.length > MAX_DIGITS || !isNumber(text)) throw new NotANumber('first');
+    return this.storable(addNumbers(text, byText));
   }
 
   private async store(request: FastifyRequest, reply: FastifyReply, mustExist: boolean): Promise<void> {
@@ -129,7 +136,12 @@ export class CacheWrites {
     const { valueText, options } = readWriteBody(rawBody(request));
     const value = this.storable(valueText);
     const written = await this.attempt(request, key, options.if_version, mustExist, (condition) =>
-      this.cache.put(key.full, value, { ttlSeconds: asked.ttl ?? options.ttl, strategy: asked.strategy, condition }),
+      this.cache.put(key.full, value, {
+        ttlSeconds: asked.ttl ?? options.ttl,
+        strategy: asked.strategy,
+        replicate: options.replicate,
+        condition: mustExist ? onExisting(condition) : condition,
+      }),
     );
     sendWritten(request, reply, key, written);
   }
@@ -147,7 +159,7 @@ export class CacheWrites {
   ): Promise<T> {
     const http = writeCondition(request);
     try {
-      return await write(combine(http, ifVersion, mustExist));
+      return await write(combine(http, ifVersion));
     } catch (error) {
       if (!(error instanceof ConditionFailed)) throw cacheError(error, key.name);
       if (mustExist) await this.requireExisting(key);
@@ -158,7 +170,7 @@ export class CacheWrites {
 
   private async requireExisting(key: CacheKey): Promise<void> {
     try {
-      await this.cache.read(key.full);
+      await this.cache.requireExisting(key.full);
     } catch (error) {
       throw cacheError(error, key.name);
     }
@@ -206,25 +218,24 @@ function rawBody(request: FastifyRequest): Buffer | undefined {
   return request.body as Buffer | undefined;
 }
 
-function combine(
-  http: Condition | undefined,
-  ifVersion: string | undefined,
-  mustExist: boolean,
-): Condition | undefined {
-  if (!http && ifVersion === undefined && !mustExist) return undefined;
+function combine(http: Condition | undefined, ifVersion: string | undefined): Condition | undefined {
+  if (!http && ifVersion === undefined) return undefined;
   const wanted =
     ifVersion === undefined ? undefined : [parseVersion(ifVersion)].filter((version) => version !== undefined);
   const listed = http?.versionIn;
   const versionIn = listed && wanted ? listed.filter((version) => wanted.includes(version)) : (listed ?? wanted);
-  // An entry that must be there and must not: nothing holds.
-  if (mustExist && http?.exists === false) return { versionIn: [] };
-  return { ...(mustExist && { exists: true }), ...http, ...(versionIn && { versionIn }) };
+  return { ...http, ...(versionIn && { versionIn }) };
+}
+
+/** The condition for a write that needs an entry. One that must be there and must not: nothing holds. */
+function onExisting(condition: Condition | undefined): Condition {
+  return condition?.exists === false ? { versionIn: [] } : { ...condition, exists: true };
 }
 
 function sendWritten(request: FastifyRequest, reply: FastifyReply, key: CacheKey, written: Written, more = ''): void {
   const { entry, status, layers } = written;
   const held = layers.map((layer) => `"${layer}"`).join(',');
-  const body = `{"key":${JSON.stringify(key.name)},"status":"${status}"${more},"metadata":${writeMetadataText(entry)},"cache_layers":[${held}]}`;
+  const body = `{"key":${JSON.stringify(key.name)},"status":"${status}"${more},"metadata":${writeMetadataText(written)},"cache_layers":[${held}]}`;
   const headers = ['Content-Type', JSON_TYPE, 'ETag', etag(entry.version)];
   respond(request, reply, status === 'created' ? 201 : 200, headers, body);
 }

@@ -1,4 +1,4 @@
-import type { Entry, Stamp } from '@cache-system/cache-engine';
+import type { Stamp, Written } from '@cache-system/cache-engine';
 import type { LayerName } from '@cache-system/contracts';
 import type { HeaderList } from '../platform/http/header-list.js';
 import { etag, versionText } from './etag.js';
@@ -12,8 +12,14 @@ export function stampText({ createdAtMs, updatedAtMs, expiresAtMs, version }: St
   return `"created_at":"${timestamp(createdAtMs)}","updated_at":"${timestamp(updatedAtMs)}","expires_at":${expiresAt},"version":"${versionText(version)}"`;
 }
 
+/** How a read was answered, where that is not simply by a copy that is known to be good. */
+export interface HitRemarks {
+  readonly stale: boolean;
+  readonly unavailable: readonly LayerName[];
+}
+
 /** What the headers of a response tell of the entry in it. */
-export function hitHeaders(entry: Entry, layer: LayerName): HeaderList {
+export function hitHeaders(entry: Stamp, layer: LayerName, remarks?: HitRemarks): HeaderList {
   const nowMs = Date.now();
   const ttl = entry.expiresAtMs === 0 ? '' : `; ttl=${Math.ceil((entry.expiresAtMs - nowMs) / 1000)}`;
   return [
@@ -24,22 +30,29 @@ export function hitHeaders(entry: Entry, layer: LayerName): HeaderList {
     'Cache-Control',
     'private, no-cache',
     'X-Cache-Status',
-    'HIT',
+    remarks?.stale ? 'STALE' : 'HIT',
     'X-Cache-Layer',
     layer,
     'Cache-Status',
-    `cache-system; hit${ttl}; detail=${layer}`,
+    `cache-system; hit${ttl}; detail=${remarks ? detail(layer, remarks) : layer}`,
   ];
 }
 
-/** `metadata` of a read. */
-export function readMetadataText(entry: Entry, layer: LayerName, hits: number): string {
-  return `{${stampText(entry)},"hit_count":${hits},"size_bytes":${entry.payload.length},"cache_layer":"${layer}"}`;
+function detail(layer: LayerName, { stale, unavailable }: HitRemarks): string {
+  if (!stale && unavailable.length === 0) return layer;
+  const remarks = [stale ? `${layer} unchecked` : layer, ...unavailable.map((name) => `${name} unavailable`)];
+  return `"${remarks.join(', ')}"`;
 }
 
-/** `metadata` of a write. Values are stored as they came, and on one shared layer there are no replicas. */
-export function writeMetadataText(entry: Entry): string {
-  return `{${stampText(entry)},"size_bytes":${entry.payload.length},"compression_ratio":1,"replicated_to":[]}`;
+/** `metadata` of a read. */
+export function readMetadataText(stamp: Stamp, sizeBytes: number, layer: LayerName, hits: number): string {
+  return `{${stampText(stamp)},"hit_count":${hits},"size_bytes":${sizeBytes},"cache_layer":"${layer}"}`;
+}
+
+/** `metadata` of a write. Values are stored as they came. */
+export function writeMetadataText({ entry, replicatedTo }: Written): string {
+  const replicas = replicatedTo.length === 0 ? '[]' : JSON.stringify(replicatedTo);
+  return `{${stampText(entry)},"size_bytes":${entry.payload.length},"compression_ratio":1,"replicated_to":${replicas}}`;
 }
 
 let lastMs = -1;

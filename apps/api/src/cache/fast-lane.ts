@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http';
-import { Cache, jsonText } from '@cache-system/cache-engine';
+import { Cache } from '@cache-system/cache-engine';
 import { Injectable } from '@nestjs/common';
 import { AccessGuard } from '../auth/access.guard.js';
 import { RateLimiter, RateLimitExceeded } from '../auth/rate-limiter.js';
@@ -60,11 +60,10 @@ export class FastLane {
     }
 
     this.cache.countHit(slot);
-    const { entry } = slot;
-    const answer = hitHeaders(entry, 'L1');
+    const answer = hitHeaders(slot, 'L1');
     answer.push('Content-Type', JSON_TYPE);
     pushCommonHeaders(exchange, answer);
-    writeWhole(response, 200, answer, `{"key":"${name}","value":${jsonText(entry)}}`, entry.ascii);
+    writeWhole(response, 200, answer, `{"key":"${name}","value":${slot.text()}}`, slot.ascii);
     this.traffic.record(200, performance.now() - startedAt);
     return true;
   }
@@ -75,6 +74,7 @@ function isPlain(headers: IncomingHttpHeaders): boolean {
   const { accept } = headers;
   return (
     (accept === undefined || accept === '*/*' || accept === 'application/json') &&
+    headers['cache-control'] === undefined &&
     headers['if-none-match'] === undefined &&
     headers['if-match'] === undefined &&
     headers['x-cache-namespace'] === undefined &&

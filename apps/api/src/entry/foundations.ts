@@ -1,3 +1,4 @@
+import { ClusterJob } from '../admin/cluster-job.entity.js';
 import { ApiKeyRecord } from '../auth/api-key.entity.js';
 import { RefreshToken, Session } from '../auth/session.entity.js';
 import { User } from '../auth/user.entity.js';
@@ -11,6 +12,6 @@ import type { Settings } from './settings.js';
 /** @throws StartRefused when the process cannot run with these settings */
 export async function layFoundations({ environment, config }: Settings): Promise<Foundations> {
   const secrets = readSecrets(environment);
-  const database = await openDatabase(environment, [ApiKeyRecord, RefreshToken, Session, User]);
+  const database = await openDatabase(environment, [ApiKeyRecord, ClusterJob, RefreshToken, Session, User]);
   return { environment, config: new LiveConfig(config), secrets, database, traffic: new Traffic() };
 }

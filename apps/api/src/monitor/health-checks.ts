@@ -1,23 +1,31 @@
 import type { ComponentHealth } from '@cache-system/contracts';
 import { MemoryLayer } from '@cache-system/cache-engine';
 import { Inject, Injectable } from '@nestjs/common';
-import { SharedLayer } from '../platform/engine/shared-layer.js';
+import { Layers, type SharedLayer } from '../platform/engine/layers.js';
 import { DATABASE } from '../platform/platform.module.js';
 import type { Database } from '../platform/postgres/database.js';
 
-export const COMPONENTS = ['cache_l1', 'cache_l2', 'database'] as const;
-export type Component = (typeof COMPONENTS)[number];
-/** Without these nothing is answered rightly; without the others something still is. */
-export const VITAL: readonly Component[] = ['cache_l1', 'cache_l2'];
+export type Component = 'cache_l1' | 'cache_l2' | 'cache_l3' | 'database';
 
 /** Asks each part of the service whether it works. */
 @Injectable()
 export class HealthChecks {
   constructor(
     private readonly l1: MemoryLayer,
-    private readonly l2: SharedLayer,
+    private readonly layers: Layers,
     @Inject(DATABASE) private readonly database: Database,
   ) {}
+
+  /** What there is to be checked: a layer that is not configured is left out. */
+  get components(): readonly Component[] {
+    const { l2, l3 } = this.layers;
+    return ['cache_l1', ...(l2 ? (['cache_l2'] as const) : []), ...(l3 ? (['cache_l3'] as const) : []), 'database'];
+  }
+
+  /** Without this nothing is stored; without the others something still works. */
+  get vital(): Component {
+    return this.layers.l3 ? 'cache_l3' : 'cache_l2';
+  }
 
   async check(component: Component, timeoutMs: number): Promise<ComponentHealth> {
     const startedAt = performance.now();
@@ -38,8 +46,9 @@ export class HealthChecks {
           entries: this.l1.count,
         };
       case 'cache_l2':
-        await this.l2.layer.check();
-        return { type: this.l2.type };
+        return probeLayer(this.layers.l2);
+      case 'cache_l3':
+        return this.probeCluster();
       case 'database':
         await this.database.source.query('SELECT 1').catch((cause: unknown) => {
           // The driver's own text names hosts and users, and probes are for everybody to see.
@@ -48,6 +57,20 @@ export class HealthChecks {
         return { type: this.database.type };
     }
   }
+
+  /** A node that is missing matters, although its replica or master does its work. */
+  private async probeCluster(): Promise<Partial<ComponentHealth>> {
+    const facts = await probeLayer(this.layers.l3);
+    const nodes = this.layers.cluster?.nodeCounts;
+    if (!nodes) return facts;
+    return { ...facts, nodes, ...(nodes.unhealthy > 0 && { status: 'degraded' as const }) };
+  }
+}
+
+async function probeLayer(layer: SharedLayer | undefined): Promise<Partial<ComponentHealth>> {
+  if (!layer) throw new Error('is not configured');
+  await layer.check();
+  return { type: layer.type, ...(layer.connections && { connections: layer.connections }) };
 }
 
 function withinTime<T>(answer: Promise<T>, timeoutMs: number): Promise<T> {

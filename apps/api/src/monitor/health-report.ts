@@ -4,7 +4,7 @@ import { Injectable } from '@nestjs/common';
 import { Drain } from '../platform/drain.js';
 import { Traffic } from '../platform/traffic.js';
 import { VERSION } from '../platform/version.js';
-import { type Component, COMPONENTS, HealthChecks, VITAL } from './health-checks.js';
+import { HealthChecks } from './health-checks.js';
 
 @Injectable()
 export class HealthReport {
@@ -16,11 +16,9 @@ export class HealthReport {
   ) {}
 
   async create({ detailed, timeout }: HealthQuery): Promise<Health> {
-    const checked = await Promise.all(COMPONENTS.map((name) => this.checks.check(name, timeout * 1000)));
-    const components = Object.fromEntries(COMPONENTS.map((name, index) => [name, checked[index]])) as Record<
-      Component,
-      ComponentHealth
-    >;
+    const names = this.checks.components;
+    const checked = await Promise.all(names.map(async (name) => [name, await this.checks.check(name, timeout * 1000)]));
+    const components = Object.fromEntries(checked) as Record<string, ComponentHealth>;
     const { requestsPerSecond, averageResponseTimeMs, errorRate } = this.traffic.summary();
     return {
       status: this.overall(components),
@@ -37,15 +35,17 @@ export class HealthReport {
     };
   }
 
-  private overall(components: Record<Component, ComponentHealth>): Health['status'] {
-    if (VITAL.some((name) => components[name].status !== 'healthy')) return 'unhealthy';
-    return this.drain.draining || components.database.status !== 'healthy' ? 'degraded' : 'healthy';
+  private overall(components: Record<string, ComponentHealth>): Health['status'] {
+    if (components[this.checks.vital]?.status === 'unhealthy') return 'unhealthy';
+    const allHealthy = Object.values(components).every(({ status }) => status === 'healthy');
+    return this.drain.draining || !allHealthy ? 'degraded' : 'healthy';
   }
 
   private hitRatio(): number | null {
-    const { l1Hits, l2Hits, misses } = this.cache.counts;
-    const reads = l1Hits + l2Hits + misses;
-    return reads === 0 ? null : Math.round(((l1Hits + l2Hits) / reads) * 10_000) / 10_000;
+    const { L1, L2, L3, misses } = this.cache.counts;
+    const hits = L1 + L2 + L3;
+    const reads = hits + misses;
+    return reads === 0 ? null : Math.round((hits / reads) * 10_000) / 10_000;
   }
 }
 

@@ -6,7 +6,7 @@ import { Public } from '../auth/access.js';
 import { Drain } from '../platform/drain.js';
 import { ApiError } from '../platform/http/api-error.js';
 import { ApiErrors } from '../platform/http/openapi.js';
-import { COMPONENTS, HealthChecks, VITAL } from './health-checks.js';
+import { HealthChecks } from './health-checks.js';
 
 const PROBE_TIMEOUT_MS = 2000;
 const OK = { status: 'ok', info: {}, error: {}, details: {} };
@@ -55,12 +55,12 @@ export class HealthController {
         const indicator = this.indicators.check('lifecycle');
         return this.drain.draining ? indicator.down('stopping') : indicator.up();
       },
-      ...COMPONENTS.map((component) => async () => {
+      ...this.checks.components.map((component) => async () => {
         const indicator = this.indicators.check(component);
         const { status, error } = await this.checks.check(component, PROBE_TIMEOUT_MS);
-        if (status === 'healthy') return indicator.up();
+        if (status !== 'unhealthy') return indicator.up();
         // Without a part that is not vital the node is worth less, but not nothing: it keeps its traffic.
-        return VITAL.includes(component)
+        return component === this.checks.vital
           ? indicator.down(error ?? status)
           : indicator.up({ degraded: error ?? status });
       }),

@@ -1,7 +1,10 @@
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { configSources, readEnvironment, StartRefused } from './env.js';
+
+const OPENSSL = 'openssl';
 
 let folder: string;
 beforeEach(() => {
@@ -54,8 +57,27 @@ describe('the environment', () => {
     ['PORT', ['0', '80', '65535'], ['-1', '65536', '3000x', '1e3', ' 80', '0x50']],
     ['HOST', ['0.0.0.0', '::1'], []],
     ['DATABASE_URL', ['postgres://a/b', 'postgresql://a:5432/b?sslmode=require'], ['mysql://a/b', 'a:5432', '/tmp']],
-    ['REDIS_URL', ['redis://a', 'rediss://u:p@a:6380/1'], ['a:6379', 'http://a']],
-    ['REDIS_CLUSTER_NODES', [], ['a:1']],
+    [
+      'REDIS_URL',
+      ['redis://a', 'rediss://u:p@a:6380/1', 'redis://:p@[::1]:6379/'],
+      [
+        'a:6379',
+        'http://a',
+        'redis://',
+        'redis://u@a',
+        'redis://a:0',
+        'redis://a/x',
+        'redis://:%zz@a',
+        'redis://a?x=1',
+      ],
+    ],
+    [
+      'REDIS_CLUSTER_NODES',
+      ['a:1', 'a:1, [::1]:65535,', 'rediss://u:p@a:1,b:2', 'redis://a'],
+      ['a', ',', 'a:0', 'a:65536', 'a:1;b:2', 'a:1,http://b', 'redis://a/1'],
+    ],
+    ['REDIS_TLS_CA_FILE', [], ['/nowhere/ca.pem', '/dev/null']],
+    ['REDIS_SENTINEL_PASSWORD', ['x'], []],
     ['CONFIG_FILE', ['/a.yaml', 'a.yml', 'a.TOML', 'a.json'], ['a.ini', 'yaml']],
     ['ADMIN_EMAIL', ['a@b.co'], ['a', 'a@b']],
     ['ADMIN_PASSWORD', ['x'.repeat(12)], ['x'.repeat(11)]],
@@ -75,6 +97,58 @@ describe('the environment', () => {
   ])('takes %s as it must be, and says what is wrong with it otherwise', (name, right, wrong) => {
     for (const value of right) expect(problemsOf({ [name]: value })).toEqual([]);
     for (const value of wrong) expect(problemsOf({ [name]: value })).toEqual([expect.stringMatching(`^${name}: \\S`)]);
+  });
+
+  test('says how to get at Redis', () => {
+    expect(read().redis).toEqual({ sentinelLogin: {} });
+    expect(
+      read({
+        REDIS_URL: 'redis://cache:p%40ss@redis-1/2',
+        REDIS_CLUSTER_NODES: 'a:1,rediss://:p@b:2,c:3',
+        REDIS_SENTINEL_USERNAME: 's',
+        REDIS_SENTINEL_PASSWORD: 'w',
+      }).redis,
+    ).toEqual({
+      server: {
+        address: { host: 'redis-1', port: 6379 },
+        access: { username: 'cache', password: 'p@ss', database: 2 },
+      },
+      cluster: {
+        addresses: [
+          { host: 'a', port: 1 },
+          { host: 'b', port: 2 },
+          { host: 'c', port: 3 },
+        ],
+        access: { password: 'p', tls: {}, database: 0 },
+      },
+      sentinelLogin: { username: 's', password: 'w' },
+    });
+  });
+
+  test('has the certificates for Redis in it, which must be of use', () => {
+    const pem = (name: string) => {
+      const [subject, args] = [`/CN=${name}`, ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256']];
+      const [cert, key] = [path.join(folder, `${name}.pem`), path.join(folder, `${name}.key`)];
+      execFileSync(OPENSSL, [...args, '-nodes', '-subj', subject, '-keyout', key, '-out', cert], {
+        stdio: 'ignore',
+      });
+      return { cert, key };
+    };
+    const [ca, own] = [pem('ca'), pem('own')];
+    const given = { REDIS_TLS_CA_FILE: ca.cert, REDIS_TLS_CERT_FILE: own.cert, REDIS_TLS_KEY_FILE: own.key };
+    const text = (file: string) => readFileSync(file, 'utf8');
+    const { server, cluster } = read({ ...given, REDIS_URL: 'rediss://a', REDIS_CLUSTER_NODES: 'b:1' }).redis;
+    expect(server?.access.tls).toEqual({ ca: text(ca.cert), cert: text(own.cert), key: text(own.key) });
+    expect(cluster?.access).not.toHaveProperty('tls');
+
+    const REDIS_URL = 'rediss://a';
+    expect(problemsOf({ ...given, REDIS_URL: 'redis://a' })).toEqual([expect.stringContaining('rediss://')]);
+    expect(problemsOf({ ...given, REDIS_URL, REDIS_TLS_KEY_FILE: ca.key })).toEqual([
+      expect.stringContaining('mismatch'),
+    ]);
+    expect(problemsOf({ REDIS_URL, REDIS_TLS_CERT_FILE: own.cert })).toEqual([expect.stringContaining('together')]);
+    expect(problemsOf({ REDIS_URL, REDIS_TLS_CA_FILE: folder })).toEqual([expect.stringContaining('EISDIR')]);
+    expect(problemsOf({ REDIS_SENTINEL_USERNAME: 's' })).toEqual([expect.stringMatching(/^REDIS_SENTINEL_PASSWORD: /)]);
   });
 
   test('is refused with everything that is wrong, not only the first thing', () => {

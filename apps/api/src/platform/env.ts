@@ -1,6 +1,16 @@
-import { accessSync, constants, mkdirSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
+import { createSecureContext } from 'node:tls';
+import {
+  InvalidAddress,
+  parseClusterNodes,
+  parseRedisUrl,
+  type RedisAccess,
+  type RedisAddress,
+  type RedisLogin,
+  type RedisTls,
+} from '@cache-system/cache-engine';
 import { z } from 'zod';
 
 /** Texts that stand in every guide and so protect nothing. */
@@ -12,6 +22,21 @@ const urlOf = (...schemes: string[]) =>
   z.string().refine((text) => URL.canParse(text) && schemes.includes(new URL(text).protocol), {
     error: `must be a URL that starts with ${schemes.map((scheme) => `${scheme}//`).join(' or ')}`,
   });
+
+const addressOf = (parse: (text: string) => unknown) =>
+  z.string().superRefine((text, context) => {
+    try {
+      parse(text);
+    } catch (error) {
+      if (!(error instanceof InvalidAddress)) throw error;
+      context.addIssue({ code: 'custom', message: error.message });
+    }
+  });
+
+const file = z
+  .string()
+  .min(1)
+  .transform((path) => resolve(path));
 
 const environmentSchema = z.object({
   NODE_ENV: z.enum(['development', 'production', 'test']).default('development'),
@@ -28,10 +53,13 @@ const environmentSchema = z.object({
     .default(DEFAULT_DATA_DIR)
     .transform((path) => resolve(path)),
   DATABASE_URL: urlOf('postgres:', 'postgresql:').optional(),
-  REDIS_URL: urlOf('redis:', 'rediss:').optional(),
-  REDIS_CLUSTER_NODES: z
-    .undefined({ error: 'the distributed layer L3 is not part of this version: unset it' })
-    .optional(),
+  REDIS_URL: addressOf(parseRedisUrl).optional(),
+  REDIS_CLUSTER_NODES: addressOf(parseClusterNodes).optional(),
+  REDIS_TLS_CA_FILE: file.optional(),
+  REDIS_TLS_CERT_FILE: file.optional(),
+  REDIS_TLS_KEY_FILE: file.optional(),
+  REDIS_SENTINEL_USERNAME: z.string().min(1).optional(),
+  REDIS_SENTINEL_PASSWORD: z.string().min(1).optional(),
   CONFIG_FILE: z
     .string()
     .regex(/\.(ya?ml|toml|json)$/i, 'must end in .yaml, .yml, .toml or .json')
@@ -69,8 +97,16 @@ export interface ConfigSources {
   readonly configOverrides: ReadonlyMap<string, string>;
 }
 
+/** How to get at what the variables named REDIS_… lead to. */
+interface RedisSettings {
+  readonly server?: { readonly address: RedisAddress; readonly access: RedisAccess };
+  readonly cluster?: { readonly addresses: readonly RedisAddress[]; readonly access: RedisAccess };
+  readonly sentinelLogin: RedisLogin;
+}
+
 /** The settings that a process is started with. Everything that can change while it runs is in the configuration. */
-export type Environment = Readonly<z.infer<typeof environmentSchema>> & ConfigSources;
+export type Environment = Readonly<z.infer<typeof environmentSchema>> &
+  ConfigSources & { readonly redis: RedisSettings };
 
 /** The process cannot start like this; `problems` says everything that is wrong, not only the first thing. */
 export class StartRefused extends Error {
@@ -88,8 +124,9 @@ export function readEnvironment(variables: NodeJS.ProcessEnv): Environment {
     ...missingInProduction(given),
     ...unusableDataDir(resolve(given['DATA_DIR'] ?? DEFAULT_DATA_DIR)),
   ];
-  if (problems.length > 0 || !parsed.success) throw new StartRefused(problems);
-  return Object.freeze({ ...parsed.data, ...configSources(variables) });
+  const redis = parsed.success ? readRedisSettings(parsed.data, problems) : undefined;
+  if (problems.length > 0 || !parsed.success || !redis) throw new StartRefused(problems);
+  return Object.freeze({ ...parsed.data, ...configSources(variables), redis });
 }
 
 /** Where the configuration comes from; known also when other variables are wrong. */
@@ -128,4 +165,54 @@ function unusableDataDir(path: string): string[] {
   } catch (error) {
     return [`DATA_DIR: cannot write to ${path} (${(error as NodeJS.ErrnoException).code ?? String(error)})`];
   }
+}
+
+function readRedisSettings(variables: z.infer<typeof environmentSchema>, problems: string[]): RedisSettings {
+  const { REDIS_URL, REDIS_CLUSTER_NODES, REDIS_SENTINEL_USERNAME: username } = variables;
+  const server = REDIS_URL === undefined ? undefined : parseRedisUrl(REDIS_URL);
+  const cluster = REDIS_CLUSTER_NODES === undefined ? undefined : parseClusterNodes(REDIS_CLUSTER_NODES);
+  const password = variables.REDIS_SENTINEL_PASSWORD;
+  if (username !== undefined && password === undefined) {
+    problems.push('REDIS_SENTINEL_PASSWORD: is required with REDIS_SENTINEL_USERNAME');
+  }
+  const tls = readTlsFiles(variables, problems);
+  const withFiles = (access: RedisAccess) => (access.tls ? { ...access, tls } : access);
+  // Someone who gives certificates wants no connection without TLS.
+  if (Object.keys(tls).length > 0 && !server?.access.tls && !cluster?.access.tls) {
+    problems.push(
+      'REDIS_TLS_CA_FILE, REDIS_TLS_CERT_FILE: have no effect without an address that starts with rediss://',
+    );
+  }
+  return {
+    ...(server && { server: { ...server, access: withFiles(server.access) } }),
+    ...(cluster && { cluster: { ...cluster, access: withFiles(cluster.access) } }),
+    sentinelLogin: { ...(username !== undefined && { username }), ...(password !== undefined && { password }) },
+  };
+}
+
+function readTlsFiles(variables: z.infer<typeof environmentSchema>, problems: string[]): RedisTls {
+  const read = (name: 'REDIS_TLS_CA_FILE' | 'REDIS_TLS_CERT_FILE' | 'REDIS_TLS_KEY_FILE') => {
+    const path = variables[name];
+    if (path === undefined) return undefined;
+    try {
+      const text = readFileSync(path, 'utf8');
+      if (text.includes('-----BEGIN ')) return text;
+      problems.push(`${name}: ${path} is not a PEM file`);
+    } catch (error) {
+      problems.push(`${name}: cannot read ${path} (${(error as NodeJS.ErrnoException).code ?? String(error)})`);
+    }
+    return undefined;
+  };
+  const [ca, cert, key] = [read('REDIS_TLS_CA_FILE'), read('REDIS_TLS_CERT_FILE'), read('REDIS_TLS_KEY_FILE')];
+  const { REDIS_TLS_CERT_FILE, REDIS_TLS_KEY_FILE } = variables;
+  if ((REDIS_TLS_CERT_FILE === undefined) !== (REDIS_TLS_KEY_FILE === undefined)) {
+    problems.push('REDIS_TLS_CERT_FILE, REDIS_TLS_KEY_FILE: are required together');
+  }
+  const tls = { ...(ca !== undefined && { ca }), ...(cert !== undefined && key !== undefined && { cert, key }) };
+  try {
+    createSecureContext(tls);
+  } catch (error) {
+    problems.push(`REDIS_TLS_CA_FILE, REDIS_TLS_CERT_FILE, REDIS_TLS_KEY_FILE: ${(error as Error).message}`);
+  }
+  return tls;
 }

@@ -20,7 +20,7 @@ export class Client {
 
   constructor(
     readonly url: string,
-    private readonly defaults: Readonly<Record<string, string>> = {},
+    readonly headers: Readonly<Record<string, string>> = {},
   ) {}
 
   /** The same client with another credential. */
@@ -41,7 +41,7 @@ export class Client {
         method,
         path,
         headers: {
-          ...this.defaults,
+          ...this.headers,
           ...(bytes && { 'content-type': 'application/json' }),
           ...(bytes && !('transfer-encoding' in headers) && { 'content-length': String(bytes.length) }),
           ...headers,

@@ -1,20 +1,25 @@
 import { type Database, open, type RootDatabase } from 'lmdb';
-import {
-  decodeEntry,
-  encodeEntry,
-  HEADER,
-  isExpired,
-  readStamp,
-  type Stamp,
-  writeStamp,
-  type Entry,
-} from '../entry.js';
+import type { Journal } from '../backplane/journal-backplane.js';
+import { decodeEntry, encodeEntry, type Entry, HEADER, isExpired, writeStamp } from '../entry.js';
 import type { KeyPage, Layer } from '../layer.js';
-import { decide, type Mutation, type Outcome } from '../mutation.js';
+import {
+  contentAfter,
+  decide,
+  hasChanged,
+  type Known,
+  type LeaseHeld,
+  type Mutation,
+  type Outcome,
+} from '../mutation.js';
 
-const REVISION = Buffer.from('revision');
+/** The last revision and the number of the last page of the journal, both `f64`. */
+const COUNTERS = Buffer.from('revision');
+/** So many write transactions back can be told from the journal what they have changed. */
+const JOURNAL_PAGES = 8192;
 const EXPIRED_PER_SWEEP = 1000;
 const SWEEP_INTERVAL_MS = 1000;
+/** A lease that nobody made use of is forgotten so long after its end. */
+const ENDED_LEASE_MS = 60_000;
 const NO_BYTES = Buffer.alloc(0);
 
 /**
@@ -22,23 +27,30 @@ const NO_BYTES = Buffer.alloc(0);
  * step of a write transaction; a transaction is visible to every process once its promise resolves, survives the death
  * of the process from then on, and reaches the disk moments later.
  */
-export class LmdbLayer implements Layer {
+export class LmdbLayer implements Layer, Journal {
   private readonly root: RootDatabase<Buffer, Buffer>;
   private readonly entries: Database<Buffer, Buffer>;
   /** Keys in the order in which they expire: `f64` time, then the key. Positive doubles sort like their bytes. */
   private readonly expiries: Database<Buffer, Buffer>;
   private readonly counters: Database<Buffer, Buffer>;
+  /** Who may fill a key that has no entry: `f64` token, `f64` end of the lease. */
+  private readonly leases: Database<Buffer, Buffer>;
+  /** A ring of pages, by number modulo its length: `f64` number, then a line `revision key` for each change. */
+  private readonly journal: Database<Buffer, Buffer>;
   private readonly sweeper: NodeJS.Timeout;
   private lastSweep: Promise<unknown> = Promise.resolve();
 
   constructor(path: string) {
     const binary = { encoding: 'binary', keyEncoding: 'binary' } as const;
-    this.root = open<Buffer, Buffer>({ path, maxDbs: 4, ...binary });
+    this.root = open<Buffer, Buffer>({ path, maxDbs: 6, ...binary });
     this.entries = this.root.openDB({ name: 'entries', ...binary });
     this.expiries = this.root.openDB({ name: 'expiries', ...binary });
     this.counters = this.root.openDB({ name: 'counters', ...binary });
+    this.leases = this.root.openDB({ name: 'leases', ...binary });
+    this.journal = this.root.openDB({ name: 'journal', ...binary });
     this.sweeper = setInterval(() => {
-      this.lastSweep = this.removeExpired();
+      // One that fails is tried again with the next.
+      this.lastSweep = this.removeExpired().catch(() => undefined);
     }, SWEEP_INTERVAL_MS).unref();
   }
 
@@ -56,12 +68,35 @@ export class LmdbLayer implements Layer {
   applyMany(mutations: readonly Mutation[]): Promise<readonly Outcome[]> {
     return this.root.transaction(() => {
       const nowMs = Date.now();
-      let revision = this.lastRevision();
-      const outcomes = mutations.map((mutation) => this.apply(mutation, ++revision, nowMs));
-      const bytes = Buffer.alloc(8);
-      bytes.writeDoubleBE(revision);
-      void this.counters.put(REVISION, bytes);
+      const counters = this.readCounters();
+      let changes = '';
+      const outcomes = mutations.map((mutation) => {
+        const outcome = this.apply(mutation, ++counters.revision, nowMs);
+        if (hasChanged(outcome)) changes += `\n${outcome.revision} ${mutation.key}`;
+        return outcome;
+      });
+      if (changes !== '') this.writePage(++counters.page, changes.slice(1));
+      this.writeCounters(counters);
       return outcomes;
+    });
+  }
+
+  lastPage(): number {
+    // The snapshot that earlier reads of this turn were made from does not show what others have done since.
+    this.root.resetReadTxn();
+    return this.readCounters().page;
+  }
+
+  page(number: number): string | undefined {
+    const bytes = this.journal.getBinary(pageKey(number));
+    return bytes?.readDoubleBE() === number ? bytes.toString('utf8', 8) : undefined;
+  }
+
+  append(changes: string): Promise<void> {
+    return this.root.transaction(() => {
+      const counters = this.readCounters();
+      this.writePage(++counters.page, changes);
+      this.writeCounters(counters);
     });
   }
 
@@ -74,7 +109,7 @@ export class LmdbLayer implements Layer {
       if (!key.subarray(0, prefixBytes.length).equals(prefixBytes)) break;
       if (cursor !== undefined && key.equals(start)) continue;
       const bytes = this.entries.getBinaryFast(key);
-      if (!bytes || isExpired(readStamp(bytes).expiresAtMs, nowMs)) continue;
+      if (!bytes || isExpired(bytes.readDoubleBE(HEADER.offsets.expiresAt), nowMs)) continue;
       if (keys.length === limit) return Promise.resolve({ keys, cursor: keys.at(-1) });
       keys.push(key.toString());
     }
@@ -82,7 +117,7 @@ export class LmdbLayer implements Layer {
   }
 
   check(): Promise<void> {
-    this.counters.getBinary(REVISION);
+    this.counters.getBinary(COUNTERS);
     return Promise.resolve();
   }
 
@@ -94,25 +129,44 @@ export class LmdbLayer implements Layer {
   }
 
   /**
-   * Where the counter is lost with the rest of the data, it starts from the time in microseconds, which is ahead of any
-   * count of single steps: versions never repeat.
+   * Where the counters are lost with the rest of the data, revisions start from the time in microseconds, which is ahead
+   * of any count of single steps: versions never repeat.
    */
-  private lastRevision(): number {
-    return this.counters.getBinary(REVISION)?.readDoubleBE() ?? Date.now() * 1000;
+  private readCounters(): { revision: number; page: number } {
+    const bytes = this.counters.getBinary(COUNTERS);
+    if (!bytes || bytes.length < 16) return { revision: Date.now() * 1000, page: 0 };
+    return { revision: bytes.readDoubleBE(), page: bytes.readDoubleBE(8) };
+  }
+
+  private writeCounters({ revision, page }: { revision: number; page: number }): void {
+    void this.counters.put(COUNTERS, doubles(revision, page));
+  }
+
+  private writePage(number: number, changes: string): void {
+    void this.journal.put(pageKey(number), Buffer.concat([doubles(number), Buffer.from(changes)]));
   }
 
   private apply(mutation: Mutation, revision: number, nowMs: number): Outcome {
     const key = Buffer.from(mutation.key);
     const storedBytes = this.entries.getBinary(key);
-    const stored = storedBytes && readStamp(storedBytes);
-    const outcome = decide(mutation, stored, revision, nowMs);
+    const stored = storedBytes && decodeEntry(storedBytes);
+    const lease = this.readLease(key, mutation);
+    const text = mutation.kind === 'increment' && stored ? shortText(stored) : undefined;
+    const known: Known = { stored, text, lease };
+    const outcome = decide(mutation, known, revision, nowMs);
+    if (outcome.status === 'leased' && mutation.kind === 'lease') {
+      void this.leases.put(key, doubles(revision, nowMs + mutation.leaseMs));
+    } else if (lease && (hasChanged(outcome) || outcome.status === 'released' || mutation.kind === 'remove')) {
+      void this.leases.remove(key);
+    }
     if (outcome.status === 'removed') {
       this.forgetExpiry(key, stored);
       void this.entries.remove(key);
     }
     if (!('stamp' in outcome)) return outcome;
-    if (mutation.kind === 'put') {
-      void this.entries.put(key, encodeEntry(mutation.content, outcome.stamp));
+    const content = contentAfter(mutation, outcome, stored);
+    if (content) {
+      void this.entries.put(key, encodeEntry(content, outcome.stamp));
     } else if (storedBytes) {
       const bytes = Buffer.from(storedBytes);
       writeStamp(bytes, outcome.stamp);
@@ -123,15 +177,26 @@ export class LmdbLayer implements Layer {
     return outcome;
   }
 
-  private forgetExpiry(key: Buffer, stored: Stamp | undefined): void {
+  /** A lease is looked for only where it can matter: what removes or writes an entry ends one that may be there. */
+  private readLease(key: Buffer, mutation: Mutation): LeaseHeld | undefined {
+    if (mutation.kind === 'touch') return undefined;
+    const bytes = this.leases.getBinary(key);
+    return bytes && { token: bytes.readDoubleBE(), endsAtMs: bytes.readDoubleBE(8) };
+  }
+
+  private forgetExpiry(key: Buffer, stored: Entry | undefined): void {
     if (stored && stored.expiresAtMs !== 0) void this.expiries.remove(expiryKey(stored.expiresAtMs, key));
   }
 
-  private removeExpired(): Promise<unknown> {
+  private async removeExpired(): Promise<void> {
     const nowMs = Date.now();
     const due = [...this.expiries.getKeys({ end: expiryKey(nowMs, NO_BYTES), limit: EXPIRED_PER_SWEEP })];
-    if (due.length === 0) return Promise.resolve();
-    return this.root.transaction(() => {
+    const ended = [...this.leases.getRange({ limit: EXPIRED_PER_SWEEP })].filter(
+      ({ value }) => value.readDoubleBE(8) < nowMs - ENDED_LEASE_MS,
+    );
+    if (due.length === 0 && ended.length === 0) return;
+    await this.root.transaction(() => {
+      for (const { key } of ended) void this.leases.remove(key);
       for (const expiry of due) {
         const key = expiry.subarray(8);
         const bytes = this.entries.getBinary(key);
@@ -140,6 +205,7 @@ export class LmdbLayer implements Layer {
         void this.expiries.remove(expiry);
       }
     });
+    if (due.length === EXPIRED_PER_SWEEP) await this.removeExpired();
   }
 }
 
@@ -148,4 +214,20 @@ function expiryKey(expiresAtMs: number, key: Buffer): Buffer {
   bytes.writeDoubleBE(expiresAtMs);
   key.copy(bytes, 8);
   return bytes;
+}
+
+function pageKey(number: number): Buffer {
+  const bytes = Buffer.allocUnsafe(2);
+  bytes.writeUInt16BE(number % JOURNAL_PAGES);
+  return bytes;
+}
+
+function doubles(...numbers: number[]): Buffer {
+  const bytes = Buffer.allocUnsafe(8 * numbers.length);
+  numbers.forEach((number, index) => bytes.writeDoubleBE(number, index * 8));
+  return bytes;
+}
+
+function shortText({ payload }: Entry): string | undefined {
+  return payload.length <= 16 ? payload.toString('latin1') : undefined;
 }

@@ -1,38 +1,40 @@
 import { HEADER } from '../entry.js';
 
+/** For so long a removed key remembers its last revision. More than clocks of a master and its successor differ. */
+const REMEMBER_MS = 10_000;
+
 /**
- * Runs mutations one after the other, as `decide` does for the other layers.
+ * Runs mutations one after the other, as `decide` does for the other layers, and tells the other nodes in the same
+ * step: nobody can see a change that was not announced.
  *
- * KEYS: the revision counter, then the key of each mutation.
- * ARGV: for each mutation its kind (`p`, `r`, `t`), its condition (see `conditionArgument`), its ttl in milliseconds,
- * the first eight bytes of the entry and the payload.
- * Answers integers: the time of the server in milliseconds, then for each mutation its status, revision, version,
- * creation, update and expiry.
+ * KEYS: the key of each mutation.
+ * ARGV: the channel of the announcement and its head; then for each mutation its kind (see `KINDS`), its condition (see
+ * `conditionArgument`), its ttl in milliseconds, the first eight bytes of the entry, and the payload (increment: the
+ * numbers `by initial initialTtl`; release: the token).
+ * Answers for each mutation its status (see `STATUSES`), revision, version, creation, update and expiry.
  *
- * Revisions come from a counter in Redis. Where that is lost (a flush, an eviction, a failover before the first
- * replication) it starts again from the time in microseconds, which is ahead of any count of single steps.
+ * Revisions are the time of the server in microseconds, or one more than the last revision of the key where that is
+ * later: a hybrid logical clock (Kulkarni et al., OPODIS 2014) with the key as the unit. They need no key of their own,
+ * so that each key of a cluster can be moved by itself, and do not repeat when a successor takes over that had not yet
+ * heard of the last writes.
  * Expiry is by the clock of the server, so that the clocks of the nodes do not matter.
  */
 export const APPLY_SCRIPT = `
 local time = redis.call('TIME')
-local nowMicros = time[1] * 1000000 + time[2]
-local now = math.floor(nowMicros / 1000)
-local count = #KEYS - 1
-local last = redis.call('INCRBY', KEYS[1], count)
-if last == count then
-  last = nowMicros + count
-  redis.call('SET', KEYS[1], string.format('%.0f', last))
-end
+local micros = time[1] * 1000000 + time[2]
+local now = math.floor(micros / 1000)
+local ABSENT = string.char(${HEADER.layout}, ${HEADER.absent}, 0, 0, 0, 0, 0, ${HEADER.bytes})
 
 local function stamp(version, revision, created, updated, expires)
-  return struct.pack('>ddddd', version, revision, created, updated, expires)
+  return struct.pack('>dddddddd', version, revision, created, updated, expires, 0, 0, 0)
 end
 
-local function holds(condition, version)
+local function holds(condition, version, lease)
   for term in string.gmatch(condition, '[^;]+') do
     local kind, listed = string.sub(term, 1, 1), string.sub(term, 2)
     if kind == 'e' and not version then return false end
     if kind == 'a' and version then return false end
+    if kind == 'l' and tonumber(listed) ~= lease then return false end
     if kind == 'i' or kind == 'n' then
       local found = false
       for wanted in string.gmatch(listed, '[^,]+') do
@@ -45,50 +47,132 @@ local function holds(condition, version)
   return true
 end
 
-local out = { now }
+local out, changes = {}, {}
 local function answer(status, revision, version, created, updated, expires)
   local n = #out
   out[n + 1], out[n + 2], out[n + 3] = status, revision, version or 0
   out[n + 4], out[n + 5], out[n + 6] = created or 0, updated or 0, expires or 0
 end
 
-for i = 1, count do
-  local key = KEYS[i + 1]
-  local kind, condition = ARGV[i * 5 - 4], ARGV[i * 5 - 3]
-  local ttl = tonumber(ARGV[i * 5 - 2])
-  local revision = last - count + i
+for i = 1, #KEYS do
+  local key = KEYS[i]
+  local at = i * 5 - 2
+  local kind, condition, ttl = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
+  local preamble, payload = ARGV[at + 3], ARGV[at + 4]
   local header = redis.call('GETRANGE', key, 0, ${HEADER.bytes - 1})
-  local version, created, updated, expires, _
-  if #header == ${HEADER.bytes} then
-    version, _, created, updated, expires = struct.unpack('>ddddd', header, ${HEADER.offsets.version + 1})
+  local known = #header == ${HEADER.bytes}
+  local version, previous, created, updated, expires, lease, leaseEnds
+  if known then
+    version, previous, created, updated, expires, lease, leaseEnds = struct.unpack('>ddddddd', header, ${HEADER.offsets.version + 1})
+    if string.byte(header, ${HEADER.offsets.format + 1}) == ${HEADER.absent} then version, created, updated, expires = nil, nil, nil, nil end
   end
-  if condition ~= '' and not holds(condition, version) then
+  local revision = micros
+  if previous and previous >= revision then revision = previous + 1 end
+  local changed = true
+  local status = version and 1 or 0
+  if kind == 'i' and version and (condition == '' or holds(condition, version, lease)) then
+    local text = redis.call('GETRANGE', key, ${HEADER.bytes}, ${HEADER.bytes + 16})
+    if string.byte(header, ${HEADER.offsets.format + 1}) ~= 0 or #text > 16 or not string.match(text, '^%-?%d+$') or #string.gsub(text, '-', '') > 15 then
+      kind = 'u'
+    else
+      payload = string.format('%.0f', tonumber(text) + tonumber(string.match(payload, '^%S+')))
+      if ttl < 0 then preamble = string.sub(header, 1, 8) end
+    end
+  elseif kind == 'i' then
+    local by, initial, initialTtl = string.match(payload, '^(%S+) (%S+) (%S+)$')
+    payload, ttl = string.format('%.0f', tonumber(by) + tonumber(initial)), tonumber(initialTtl)
+  end
+  if condition ~= '' and not holds(condition, version, lease) then
+    changed = false
     answer(4, revision)
+  elseif kind == 'u' then
+    changed = false
+    answer(6, revision)
   elseif kind == 'r' then
-    if redis.call('UNLINK', key) == 1 then answer(3, revision) else answer(5, revision) end
+    if known then
+      local told = redis.pcall('SET', key, ABSENT .. stamp(0, revision, 0, 0, 0), 'PX', ${REMEMBER_MS})
+      -- A server that is full takes nothing, and yet what is in it must go.
+      if type(told) == 'table' and told.err then redis.call('DEL', key) end
+    end
+    answer(version and 3 or 5, revision)
+  elseif kind == 'l' then
+    changed = false
+    if version then
+      answer(8, revision)
+    elseif leaseEnds and leaseEnds > now then
+      answer(10, revision, 0, 0, 0, leaseEnds)
+    else
+      local held = struct.pack('>dddddddd', 0, revision, 0, 0, 0, revision, now + ttl, 0)
+      redis.call('SET', key, ABSENT .. held, 'PX', ttl + ${REMEMBER_MS})
+      answer(7, revision)
+    end
+  elseif kind == 'f' then
+    changed = false
+    if lease and lease == tonumber(payload) then
+      redis.call('SETRANGE', key, ${HEADER.offsets.leaseToken}, struct.pack('>dd', 0, 0))
+      answer(9, revision)
+    else
+      answer(5, revision)
+    end
   elseif kind == 't' and not version then
+    changed = false
     answer(5, revision)
   else
-    if ttl >= 0 then expires = ttl > 0 and now + ttl or 0 end
+    local keep = ttl < 0 and version
+    if not keep then expires = ttl > 0 and now + ttl or 0 end
     if kind == 't' then
       redis.call('SETRANGE', key, ${HEADER.offsets.version}, stamp(version, revision, created, updated, expires))
-      if ttl > 0 then redis.call('PEXPIRE', key, ttl) elseif ttl == 0 then redis.call('PERSIST', key) end
+      if ttl > 0 then redis.call('PEXPIRE', key, ttl) elseif not keep then redis.call('PERSIST', key) end
       answer(2, revision, version, created, updated, expires)
     else
-      local status = version and 1 or 0
       created = created or now
-      expires = expires or 0
-      local entry = ARGV[i * 5 - 1] .. stamp(revision, revision, created, now, expires) .. ARGV[i * 5]
-      if ttl > 0 then
-        redis.call('SET', key, entry, 'PX', ttl)
-      elseif ttl == 0 then
-        redis.call('SET', key, entry)
-      else
+      local entry = preamble .. stamp(revision, revision, created, now, expires) .. payload
+      if keep then
         redis.call('SET', key, entry, 'KEEPTTL')
+      elseif ttl > 0 then
+        redis.call('SET', key, entry, 'PX', ttl)
+      else
+        redis.call('SET', key, entry)
       end
       answer(status, revision, revision, created, now, expires)
+      if kind == 'i' then out[#out + 1] = tonumber(payload) end
     end
   end
+  if changed then changes[#changes + 1] = string.format('\\n%.0f ', revision) .. string.sub(key, 9) end
+end
+if ARGV[1] ~= '' then redis.call('PUBLISH', ARGV[1], ARGV[2] .. table.concat(changes)) end
+out[#out + 1] = now
+return out
+`;
+
+/**
+ * Stores copies of what a deeper layer has decided, unless something newer is known of the key.
+ *
+ * KEYS: the key of each copy. ARGV: for each its ttl in milliseconds (0: none), the time after which it is not to be
+ * stored (0: none), and the whole record.
+ * Answers for each 1 when stored, 0 when something newer was there or it is too late; and whether there had been an entry.
+ */
+export const COPY_SCRIPT = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local out = {}
+for i = 1, #KEYS do
+  local ttl, notAfter, record = tonumber(ARGV[i * 3 - 2]), tonumber(ARGV[i * 3 - 1]), ARGV[i * 3]
+  local header = redis.call('GETRANGE', KEYS[i], 0, ${HEADER.bytes - 1})
+  local wanted = struct.unpack('>d', record, ${HEADER.offsets.revision + 1})
+  local stored = (notAfter > 0 and now > notAfter) and 0 or 1
+  local present = 0
+  if #header == ${HEADER.bytes} then
+    if string.byte(header, ${HEADER.offsets.format + 1}) ~= ${HEADER.absent} then present = 1 end
+    local revision = struct.unpack('>d', header, ${HEADER.offsets.revision + 1})
+    local epoch = struct.unpack('>d', header, ${HEADER.offsets.epoch + 1})
+    if revision > wanted or (revision == wanted and epoch > struct.unpack('>d', record, ${HEADER.offsets.epoch + 1})) then stored = 0 end
+  end
+  if stored == 1 then
+    if ttl > 0 then redis.call('SET', KEYS[i], record, 'PX', ttl) else redis.call('SET', KEYS[i], record) end
+  end
+  out[#out + 1] = stored
+  out[#out + 1] = present
 end
 return out
 `;

@@ -16,6 +16,7 @@ const ICONS: Readonly<Record<string, typeof IconBolt>> = {
 export function ComponentCard({ id, component }: { id: string; component: ComponentHealth }) {
   const { name, purpose } = describeComponent(id);
   const Icon = ICONS[id] ?? IconStack2;
+  const { connections, nodes } = component;
   const { status, type, error, entries, response_time_ms: responseTimeMs, memory_usage_percent: memory } = component;
   return (
     <article className={`surface ${classes.card}`} aria-label={name}>
@@ -39,6 +40,8 @@ export function ComponentCard({ id, component }: { id: string; component: Compon
         {type !== undefined && <Fact label="Type">{type}</Fact>}
         <Fact label="Response time">{responseTimeMs === null ? 'No answer' : formatMs(responseTimeMs)}</Fact>
         {entries !== undefined && <Fact label="Entries">{entries.toLocaleString('en')}</Fact>}
+        {connections && <Fact label="Connections">{`${connections.active} of ${connections.max}`}</Fact>}
+        {nodes && <Fact label="Nodes">{`${nodes.healthy} of ${nodes.total}`}</Fact>}
         {memory !== undefined && (
           <Fact label="Memory used">
             {formatNumber(memory)} %

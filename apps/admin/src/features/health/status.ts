@@ -11,6 +11,7 @@ export const STATUS_COLOR: Readonly<Record<Status, string>> = {
 const COMPONENTS: Readonly<Record<string, { name: string; purpose: string }>> = {
   cache_l1: { name: 'L1 cache', purpose: 'Memory of this node' },
   cache_l2: { name: 'L2 cache', purpose: 'Asked on an L1 miss' },
+  cache_l3: { name: 'L3 cluster', purpose: 'Asked last, and decides every write' },
   database: { name: 'Database', purpose: 'Users and API keys' },
 };
 

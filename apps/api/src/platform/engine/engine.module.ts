@@ -1,36 +1,43 @@
-import { BatchedLayer, Cache, MemoryLayer } from '@cache-system/cache-engine';
+import { Cache, MemoryLayer } from '@cache-system/cache-engine';
 import type { Config } from '@cache-system/contracts';
 import { Module, type OnApplicationShutdown } from '@nestjs/common';
 import { LiveConfig } from '../live-config.js';
 import { ENVIRONMENT } from '../platform.module.js';
-import { openSharedLayer, SharedLayer } from './shared-layer.js';
+import { Layers, openLayers } from './layers.js';
 
 /** The layers and the cache over them, handed their part of the configuration whenever it changes. */
 @Module({
   providers: [
-    { provide: SharedLayer, inject: [ENVIRONMENT, LiveConfig], useFactory: openSharedLayer },
+    { provide: Layers, inject: [ENVIRONMENT, LiveConfig], useFactory: openLayers },
     {
       provide: MemoryLayer,
       inject: [LiveConfig],
-      useFactory: ({ current }: LiveConfig) => new MemoryLayer(current.cache.layers.l1.size_mb * 1024 * 1024),
+      useFactory: ({ current }: LiveConfig) => {
+        const { size_mb: sizeMb, eviction_policy: policy } = current.cache.layers.l1;
+        return new MemoryLayer(sizeMb * 1024 * 1024, policy);
+      },
     },
     {
       provide: Cache,
-      inject: [MemoryLayer, SharedLayer, LiveConfig],
-      useFactory: (l1: MemoryLayer, { layer }: SharedLayer, config: LiveConfig) => {
-        const cache = new Cache(l1, new BatchedLayer(layer), settingsOf(config.current));
+      inject: [MemoryLayer, Layers, LiveConfig],
+      useFactory: (l1: MemoryLayer, { tiers, backplane }: Layers, config: LiveConfig) => {
+        const cache = new Cache(l1, tiers, backplane, settingsOf(config.current));
         config.follow((snapshot) => cache.configure(settingsOf(snapshot)));
         return cache;
       },
     },
   ],
-  exports: [Cache, MemoryLayer, SharedLayer],
+  exports: [Cache, MemoryLayer, Layers],
 })
 export class EngineModule implements OnApplicationShutdown {
-  constructor(private readonly shared: SharedLayer) {}
+  constructor(
+    private readonly layers: Layers,
+    private readonly l1: MemoryLayer,
+  ) {}
 
-  onApplicationShutdown(): Promise<void> {
-    return this.shared.layer.close();
+  async onApplicationShutdown(): Promise<void> {
+    await this.layers.close();
+    await this.l1.close();
   }
 }
 

@@ -2,6 +2,7 @@ import { DataSource } from 'typeorm';
 import { type Environment, StartRefused } from '../env.js';
 import { startEmbeddedPostgres } from './embedded.js';
 import { Auth1763683200000 } from './migrations/1-auth.js';
+import { ClusterJobs1763769600000 } from './migrations/2-cluster-jobs.js';
 
 const CONNECT_TIMEOUT_MS = 5000;
 const QUERY_TIMEOUT_MS = 5000;
@@ -24,7 +25,7 @@ export async function openDatabase(environment: Environment, entities: (new () =
   const common = {
     type: 'postgres' as const,
     entities,
-    migrations: [Auth1763683200000],
+    migrations: [Auth1763683200000, ClusterJobs1763769600000],
     installExtensions: false,
     uuidExtension: 'pgcrypto' as const,
     connectTimeoutMS: CONNECT_TIMEOUT_MS,

@@ -49,7 +49,9 @@ async function claimDataDir(dataDir: string, path: string): Promise<Server> {
     const claim = await listen(path);
     if (claim) return claim;
     if (await answers(path)) {
-      throw new StartRefused([`DATA_DIR: ${dataDir} is in use by another process: stop it or choose another DATA_DIR`]);
+      throw new StartRefused([
+        `DATA_DIR: ${dataDir} is in use by another process: stop it or choose another DATA_DIR. With a Postgres of your own (DATABASE_URL) several processes can share it`,
+      ]);
     }
     rmSync(path, { force: true });
   }

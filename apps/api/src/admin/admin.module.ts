@@ -1,0 +1,27 @@
+import { Module } from '@nestjs/common';
+import { EngineModule } from '../platform/engine/engine.module.js';
+import { ENVIRONMENT } from '../platform/platform.module.js';
+import { ApiNodes } from './api-nodes.js';
+import { ClusterJobRunner } from './cluster-job-runner.js';
+import { ClusterJobs } from './cluster-jobs.js';
+import { JobEvents } from './job-events.js';
+import { NodeJobsController } from './node-jobs.controller.js';
+import { NodesController } from './nodes.controller.js';
+import { NodesService } from './nodes.service.js';
+import { openStorageCluster, STORAGE_CLUSTER } from './storage-cluster.js';
+import { StorageNodes } from './storage-nodes.js';
+
+@Module({
+  imports: [EngineModule],
+  controllers: [NodeJobsController, NodesController],
+  providers: [
+    { provide: STORAGE_CLUSTER, inject: [ENVIRONMENT], useFactory: openStorageCluster },
+    ApiNodes,
+    ClusterJobRunner,
+    ClusterJobs,
+    JobEvents,
+    NodesService,
+    StorageNodes,
+  ],
+})
+export class AdminModule {}
