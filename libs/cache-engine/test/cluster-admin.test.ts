@@ -138,6 +138,13 @@ describe('a cluster in use', () => {
       if (Number(await cluster.nodes[0]!.command('CLUSTER', 'KEYSLOT', key)) < 4096) return key;
     }
   }
+  async function emptySlotOf(node: ClusterNode): Promise<number> {
+    const { topology } = await admin.describe();
+    for (const slot of topology.members.find(({ id }) => id === node.id)!.slots) {
+      if ((await node.command('CLUSTER', 'COUNTKEYSINSLOT', String(slot))) === '0') return slot;
+    }
+    throw new Error('no slot of the node is empty');
+  }
   const add = (node: ClusterNode, role: 'auto' | 'master' | 'replica' = 'auto') =>
     admin.planAddition({ address: addressOf(node), role }, WANTED);
   const finish = async (change: ClusterChange) => {
@@ -218,12 +225,19 @@ describe('a cluster in use', () => {
       await interrupt(key, source, target);
       interrupted.push({ key, owner: target.id, value: await client.get(key) });
     }
+    // Each of two holds the other for its master: nobody would ever take it.
+    const [one, other] = cluster.nodes.slice(1, 3) as [ClusterNode, ClusterNode];
+    const lost = await emptySlotOf(one);
+    await one.command('CLUSTER', 'SETSLOT', String(lost), 'NODE', other.id);
+    expect((await admin.describe()).topology.lostSlots).toEqual([lost]);
     const spare = cluster.nodes[0]!;
     const change = await admin.planAddition({ address: addressOf(spare), role: 'auto' }, { masters: 3, copies: 3 });
     expect(change.role).toBe('replica');
     await finish(change);
     await cluster.waitUntilStable();
     expect(await spare.command('INFO', 'replication')).toContain('master_link_status:up');
+    const { topology } = await admin.describe();
+    expect(topology).toMatchObject({ isAgreed: true, lostSlots: [] });
     for (const { key, owner, value } of interrupted) {
       expect({ key, owner: (await cluster.masterOf(key)).id }).toEqual({ key, owner });
       expect(value).toMatch(/^first/);

@@ -13,9 +13,9 @@ import type { ClusterView } from './cluster-view.js';
 import { ClusterChangeStalled } from './errors.js';
 import { type NodeConnections, parseInfo } from './node-connections.js';
 import { chooseMaster, planReplicas } from './replica-plan.js';
-import { planDeparture, planShareFor, type SlotMove } from './slot-plan.js';
+import { oneWay, planDeparture, planShareFor, type SlotMove } from './slot-plan.js';
 import { SlotMover } from './slot-mover.js';
-import { healthyMasters, isHealthy, member, nodeName, slotsByMaster, type Topology } from './topology.js';
+import { healthyMasters, isHealthy, type Member, member, nodeName, slotsByMaster, type Topology } from './topology.js';
 import { replicatedMasters } from './replicated-masters.js';
 
 const BUS_PORT_OFFSET = 10_000;
@@ -71,14 +71,15 @@ export class ClusterChanges {
 
   private async meet({ id, address }: Addition): Promise<Outcome> {
     const topology = await this.view.read();
-    if (topology.isAgreed && member(topology, id)?.isReachable) return 'done';
+    const present = topology.members.filter(isHealthy);
+    const know = (node: Member, other: Member) => topology.acquaintances.get(node.id)?.has(other.id) ?? false;
+    if (present.some((node) => node.id === id) && present.every((node) => present.every((other) => know(node, other))))
+      return 'done';
     const busPort = (await this.view.readAlone(address))?.busPort ?? address.port + BUS_PORT_OFFSET;
     // CLUSTER MEET takes no names.
     const ip = isIP(address.host) ? address.host : (await lookup(address.host)).address;
     // Each by itself: one that has forgotten the node within the last minute does not listen to the others about it.
-    const unacquainted = topology.members.filter(
-      (node) => isHealthy(node) && node.id !== id && !topology.acquaintances.get(node.id)?.has(id),
-    );
+    const unacquainted = present.filter((node) => node.id !== id && !topology.acquaintances.get(node.id)?.has(id));
     for (const node of unacquainted) {
       await this.nodes.text(node.address, 'CLUSTER', 'MEET', ip, String(address.port), String(busPort));
     }
@@ -108,9 +109,7 @@ export class ClusterChanges {
     const moves = this.plan(change, topology);
     if (!Array.isArray(moves)) return moves;
     run.progress.planned(moves.length);
-    if (moves.length === 0) return 'done';
-    await this.moveAll(moves, topology, run);
-    return { waitsFor: 'the slots to be where they belong' };
+    return moves.length === 0 ? 'done' : this.moveAll(moves, topology, run);
   }
 
   private plan(change: ClusterChange, topology: Topology): SlotMove[] | Exclude<Outcome, 'done'> {
@@ -133,10 +132,16 @@ export class ClusterChanges {
     return moves.length === 0 ? { waitsFor: 'another master that can take slots' } : moves;
   }
 
-  /** Slots that somebody, who was interrupted, left on the move: ends the move, or where the other node is gone, takes it back. */
+  /**
+   * Slots that somebody, who was interrupted, left on the move: ends the move, or where the other node is gone, takes it
+   * back. One that two masters hold for the other's goes to who has its keys.
+   */
   private async finishHalfMoved(topology: Topology, run: Run): Promise<Outcome | undefined> {
     const moves = new Map<number, SlotMove>();
-    for (const node of healthyMasters(topology)) {
+    const masters = healthyMasters(topology);
+    for (const slot of topology.lostSlots)
+      await this.mover.assign(slot, await this.mover.keeper(slot, masters), masters);
+    for (const node of masters) {
       for (const [slot, to] of node.migrating) {
         const target = member(topology, to);
         if (topology.owners[slot] === to && target) await this.mover.assign(slot, target, [node]);
@@ -151,14 +156,15 @@ export class ClusterChanges {
         else moves.set(slot, { slot, from: owner, to: node.id });
       }
     }
-    if (moves.size === 0) return undefined;
-    await this.moveAll([...moves.values()], topology, run);
-    return { waitsFor: 'slots that were left half moved' };
+    return moves.size === 0 ? undefined : this.moveAll([...moves.values()], topology, run);
   }
 
-  private async moveAll(moves: readonly SlotMove[], topology: Topology, run: Run): Promise<void> {
+  /** As many of them as can be made now. */
+  private async moveAll(moves: readonly SlotMove[], topology: Topology, run: Run): Promise<Exclude<Outcome, 'done'>> {
     const masters = healthyMasters(topology);
-    const queue = moves.values();
+    const ready = oneWay(moves).filter(({ from, to }) => hasHeardOf(topology, to, from));
+    if (ready.length === 0) return { waitsFor: 'masters to hear of the epochs of those that give them slots' };
+    const queue = ready.values();
     let failed = false;
     const work = async () => {
       for (const { slot, from, to } of queue) {
@@ -183,6 +189,7 @@ export class ClusterChanges {
     const outcomes = await Promise.allSettled(workers);
     run.signal.throwIfAborted();
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason as Error;
+    return { waitsFor: 'the slots to be where they belong' };
   }
 
   private async moveReplicas({ id, replicas }: Removal): Promise<Outcome> {
@@ -268,6 +275,16 @@ export class ClusterChanges {
       await sleep(RETRY_MS, undefined, { signal }).catch(() => undefined);
     }
   }
+}
+
+/**
+ * Whether a master knows the epoch of the other one. Then its own is higher when it takes a slot of that one, and all go by
+ * its claim; without it, it might yield to what the other one claimed before.
+ */
+function hasHeardOf(topology: Topology, id: string, otherId: string): boolean {
+  const [node, other] = [member(topology, id), member(topology, otherId)];
+  if (!node || !other || node.configEpoch === other.configEpoch) return false;
+  return topology.acquaintances.get(id)?.get(otherId) === other.configEpoch;
 }
 
 interface Run {

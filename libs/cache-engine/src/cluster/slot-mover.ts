@@ -68,6 +68,16 @@ export class SlotMover {
     await Promise.allSettled(others.map((node) => this.setSlot(node, slot, ['NODE', to.id])));
   }
 
+  /** Who of some masters has the most keys of a slot. */
+  async keeper(slot: number, masters: readonly Member[]): Promise<Member> {
+    const counts = await Promise.all(
+      masters.map((node) => this.nodes.send<number>(node.address, ['CLUSTER', 'COUNTKEYSINSLOT', String(slot)])),
+    );
+    const keeper = masters[counts.indexOf(Math.max(...counts))];
+    if (!keeper) throw new Error(`no master answers that could take slot ${slot}`);
+    return keeper;
+  }
+
   /** Takes a slot that is on the move back to where it is. */
   async settle(slot: number, node: Member): Promise<void> {
     await this.setSlot(node, slot, ['STABLE']);

@@ -1,4 +1,4 @@
-import { planDeparture, planShareFor, type SlotMove } from './slot-plan.js';
+import { oneWay, planDeparture, planShareFor, type SlotMove } from './slot-plan.js';
 
 const SLOTS = 16_384;
 
@@ -80,4 +80,15 @@ describe('the slots of a master that leaves', () => {
   test('stay where nobody can take them', () => {
     expect(planDeparture(even('a', 'b'), 'a', new Set(['a']))).toEqual([]);
   });
+});
+
+test('no master takes slots while it gives some up', () => {
+  const [first, back, beside, onward] = [
+    { slot: 1, from: 'a', to: 'b' },
+    { slot: 2, from: 'b', to: 'a' },
+    { slot: 3, from: 'c', to: 'b' },
+    { slot: 4, from: 'b', to: 'd' },
+  ] as const;
+  expect(oneWay([first, back, beside, onward])).toEqual([first, beside]);
+  expect(oneWay([back, onward])).toEqual([back, onward]);
 });

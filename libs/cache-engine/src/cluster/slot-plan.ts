@@ -55,6 +55,22 @@ export function planDeparture(shares: Shares, leaver: string, takers: ReadonlySe
   });
 }
 
+/**
+ * Of some moves those that may be under way together: none takes slots who gives some up. A master that takes a slot raises
+ * its epoch, and what it then still claims of the slots it gives up would count for more than the claim of their new master.
+ * That one would drop the keys that it was sent, and either would hold the other for the master.
+ */
+export function oneWay(moves: readonly SlotMove[]): SlotMove[] {
+  const givers = new Set<string>();
+  const takers = new Set<string>();
+  return moves.filter(({ from, to }) => {
+    if (takers.has(from) || givers.has(to)) return false;
+    givers.add(from);
+    takers.add(to);
+    return true;
+  });
+}
+
 /** Of equals the one with the first id, so that everybody who plans the same plans it alike. */
 function extreme(
   counts: ReadonlyMap<string, number>,

@@ -60,6 +60,15 @@ describe('views of several nodes', () => {
     expect(member(topology, C)).toMatchObject({ isReachable: false, failing: 'yes' });
   });
 
+  test("show a slot that each of two holds for the other one's", () => {
+    const topology = combineViews([
+      view(line(A, '10.0.0.1:7000@17000', 'myself,master', '0-4'), line(B, '10.0.0.2:7000@17000', 'master', '5-9')),
+      view(line(A, '10.0.0.1:7000@17000', 'master', '0-5'), line(B, '10.0.0.2:7000@17000', 'myself,master', '6-9')),
+    ]);
+    expect(topology.owners[5]).toBeUndefined();
+    expect(topology.lostSlots).toEqual([5]);
+  });
+
   test('leave out a node that has left and stands alone', () => {
     const alone = view(line(C, '10.0.0.3:7000@17000', 'myself,master'));
     const topology = combineViews([alone, view(line(A, '10.0.0.1:7000@17000', 'myself,master', '0-9'))]);

@@ -78,8 +78,10 @@ export interface Topology {
   readonly members: readonly Member[];
   /** Master of each slot; undefined where there is none. */
   readonly owners: readonly (string | undefined)[];
-  /** Which nodes each that answers knows, by id. */
-  readonly acquaintances: ReadonlyMap<string, ReadonlySet<string>>;
+  /** Slots without a master which some take for that of another, who does not know of it: nobody would ever take them. */
+  readonly lostSlots: readonly number[];
+  /** The nodes that each which answers knows, with the epoch that it has heard of from them; all by id. */
+  readonly acquaintances: ReadonlyMap<string, ReadonlyMap<string, number>>;
   /** All nodes that answer know the same nodes with the same slots. */
   readonly isAgreed: boolean;
 }
@@ -110,14 +112,17 @@ export function combineViews(all: readonly (readonly ClusterNode[])[]): Topology
   const owners: (string | undefined)[] = new Array<undefined>(SLOTS).fill(undefined);
   const byEpoch = [...members.values()].sort((one, other) => one.configEpoch - other.configEpoch);
   for (const { id, role, slots } of byEpoch) if (role === 'master') for (const slot of slots) owners[slot] = id;
+  const lostSlots = owners.flatMap((owner, slot) =>
+    owner === undefined && views.some((view) => view.some(({ slots }) => slots.includes(slot))) ? [slot] : [],
+  );
   const acquaintances = new Map(
     views.map((view) => [
       view.find(({ isAsked }) => isAsked)?.id ?? '',
-      new Set(view.filter(({ isStranger }) => !isStranger).map(({ id }) => id)),
+      new Map(view.filter(({ isStranger }) => !isStranger).map(({ id, configEpoch }) => [id, configEpoch])),
     ]),
   );
   const isAgreed = new Set(views.map(outline)).size === 1;
-  return { members: [...members.values()], owners, acquaintances, isAgreed };
+  return { members: [...members.values()], owners, lostSlots, acquaintances, isAgreed };
 }
 
 export function member(topology: Topology, id: string): Member | undefined {
