@@ -37,36 +37,42 @@ export class FrequencySketch {
   }
 
   frequency(hash: number): number {
-    const { places } = this;
-    const first = (hash & this.setMask) * WAYS;
-    for (let index = first; index < first + WAYS; index++) {
-      const place = places[index] as number;
-      if (((place ^ hash) & TAG_MASK) === 0) return this.countOf(place);
-    }
-    return 0;
+    const index = this.placeOf(hash);
+    return index < 0 ? 0 : this.countOf(this.places[index] as number);
   }
 
   /** Raises what is remembered of a key to `count`. */
   raise(hash: number, count: number): void {
+    let index = this.placeOf(hash);
+    if (index < 0) index = this.leastOf(hash);
+    if (this.countOf(this.places[index] as number) <= count) {
+      this.places[index] = (hash & TAG_MASK) | (this.now << COUNT_BITS) | count;
+    }
+  }
+
+  /** Where the key is; negative where it is not. */
+  private placeOf(hash: number): number {
     const { places } = this;
     const first = (hash & this.setMask) * WAYS;
-    let least = MAX_COUNT + 1;
-    let chosen = first;
     for (let index = first; index < first + WAYS; index++) {
-      const place = places[index] as number;
-      const present = this.countOf(place);
-      if (((place ^ hash) & TAG_MASK) === 0) {
-        if (present >= count) return;
-        least = 0;
-        chosen = index;
-        break;
-      }
-      if (present < least) {
-        least = present;
+      if ((((places[index] as number) ^ hash) & TAG_MASK) === 0) return index;
+    }
+    return -1;
+  }
+
+  /** Of the places that the key may take, the one whose count is the lowest. */
+  private leastOf(hash: number): number {
+    const first = (hash & this.setMask) * WAYS;
+    let chosen = first;
+    let least = MAX_COUNT + 1;
+    for (let index = first; index < first + WAYS && least > 0; index++) {
+      const count = this.countOf(this.places[index] as number);
+      if (count < least) {
+        least = count;
         chosen = index;
       }
     }
-    if (least <= count) places[chosen] = (hash & TAG_MASK) | (this.now << COUNT_BITS) | count;
+    return chosen;
   }
 
   /** Halves all counts. */

@@ -39,6 +39,10 @@ export class TinyLfuPolicy implements EvictionPolicy {
   private full = false;
   private age = 0;
   private usesOfAge = 0;
+  private usesPerAge = AGING_FACTOR * this.expected;
+  private hits = 0;
+  private misses = 0;
+  private sample = HillClimber.sampleOf(this.expected);
 
   limit(bytes: number): void {
     this.limitBytes = bytes;
@@ -49,7 +53,7 @@ export class TinyLfuPolicy implements EvictionPolicy {
     incoming.hash = hashKey(incoming.key, this.seed);
     incoming.uses = this.pack(Math.min(MAX_COUNT, this.sketch.frequency(incoming.hash) + 1));
     this.countUse();
-    this.record(false);
+    if (this.full && ++this.misses + this.hits >= this.sample) this.endSample();
   }
 
   victim(incomingBytes: number): Evictable | undefined {
@@ -80,7 +84,7 @@ export class TinyLfuPolicy implements EvictionPolicy {
       this.main.push(node);
       this.demote();
     }
-    this.record(true);
+    if (this.full && ++this.hits + this.misses >= this.sample) this.endSample();
   }
 
   resize(node: Evictable, costBytes: number): void {
@@ -120,14 +124,18 @@ export class TinyLfuPolicy implements EvictionPolicy {
     }
   }
 
-  private record(hit: boolean): void {
-    if (this.full && this.climber.record(hit, this.expected)) this.divide(this.climber.window);
+  private endSample(): void {
+    const ratio = this.hits / (this.hits + this.misses);
+    this.hits = this.misses = 0;
+    if (this.climber.climb(ratio)) this.divide(this.climber.window);
   }
 
   private recount(): void {
     const { count } = this;
     const bytes = this.window.bytes + this.probation.bytes + this.main.bytes;
     this.expected = Math.max(count, Math.round((this.limitBytes / bytes) * count));
+    this.usesPerAge = AGING_FACTOR * this.expected;
+    this.sample = HillClimber.sampleOf(this.expected);
     this.recountAt = this.full ? Math.ceil(count * 1.05) : count * 2;
     this.sketch.reserve(Math.min(this.expected, count * MAX_GROWTH));
   }
@@ -148,7 +156,10 @@ export class TinyLfuPolicy implements EvictionPolicy {
   }
 
   private countUse(): void {
-    if (++this.usesOfAge < AGING_FACTOR * this.expected) return;
+    if (++this.usesOfAge >= this.usesPerAge) this.endAge();
+  }
+
+  private endAge(): void {
     this.usesOfAge >>>= 1;
     this.age++;
     this.sketch.age();
