@@ -34,7 +34,7 @@ const STABLE_WITHIN_MS = 30_000;
  * @param {{ masters?: number, replicasPerMaster?: number, nodeTimeoutMs?: number, args?: string[] }} [options]
  * @returns {Promise<RedisCluster>} stable
  */
-export async function startRedisCluster({ masters = 3, replicasPerMaster = 1, nodeTimeoutMs = 2000, args = [] } = {}) {
+export async function startRedisCluster({ masters = 3, replicasPerMaster = 1, nodeTimeoutMs = 5000, args = [] } = {}) {
   if (!findCommand('redis-server')) throw new Error('a Redis Cluster needs redis-server in PATH');
   const settings = ['--cluster-node-timeout', String(nodeTimeoutMs), ...args];
   const size = masters * (1 + replicasPerMaster);

@@ -1,12 +1,13 @@
 import { setInterval as every } from 'node:timers/promises';
 import { createCluster } from 'redis';
+import { eventually } from '../../../tools/harness/eventually.mjs';
 import { startRedisCluster } from '../../../tools/harness/redis-cluster.mjs';
 import { startRedis } from '../../../tools/harness/redis-process.mjs';
 import { ClusterAdmin } from '../src/cluster/cluster-admin.js';
 import type { ChangeProgress, ClusterChange } from '../src/cluster/cluster-change.js';
 import { ClusterChangeRefused, ClusterChangeStalled } from '../src/cluster/errors.js';
-import { slotsByMaster } from '../src/cluster/topology.js';
-import { parseClusterNodes } from '../src/redis/address.js';
+import { parseClusterNodes, slotsByMaster } from '../src/cluster/topology.js';
+import { parseClusterNodes as parseNodeAddresses } from '../src/redis/address.js';
 
 type Cluster = Awaited<ReturnType<typeof startRedisCluster>>;
 type ClusterNode = Awaited<ReturnType<Cluster['addNode']>>;
@@ -21,7 +22,7 @@ const addressOf = ({ port }: ClusterNode) => ({ host: '127.0.0.1', port });
 const keyOf = (entry: number) => `entry:${entry}`;
 
 function adminOf(cluster: Cluster, stallAfterMs = 30_000): ClusterAdmin {
-  const { addresses: seeds, access } = parseClusterNodes(cluster.addresses);
+  const { addresses: seeds, access } = parseNodeAddresses(cluster.addresses);
   return new ClusterAdmin({ access, seeds, stallAfterMs });
 }
 
@@ -311,6 +312,33 @@ describe('a cluster that fails while it is changed', () => {
     expect(stalled).toBeInstanceOf(ClusterChangeStalled);
     expect((stalled as Error).message).toMatch(/^no progress for 2 s: \S/);
     node.thaw();
+    await admin.carryOut(change, progressOf().progress, RUN_ON);
+    expect(await shares(admin)).toEqual([4096, 4096, 4096, 4096]);
+    await expectAllThere();
+  });
+
+  test('goes on after a failover that has left the new node without a master for the slot which it was to take', async () => {
+    const key = keyOf(1);
+    const source = await cluster.masterOf(key);
+    const slot = await source.command('CLUSTER', 'KEYSLOT', key);
+    const met = new AbortController();
+    const { progress } = progressOf();
+    const began = (step: string) => {
+      if (step === 'move_slots') met.abort();
+    };
+    await expect(admin.carryOut(change, { ...progress, began }, met.signal)).rejects.toThrow('aborted');
+    const view = async () => parseClusterNodes(await node.command('CLUSTER', 'NODES'), addressOf(node));
+    await eventually('the new node knows it', async () =>
+      (await view()).some(({ id, slots }) => id === source.id && slots.includes(Number(slot))),
+    );
+    await node.command('CLUSTER', 'SETSLOT', slot, 'IMPORTING', source.id);
+    const replicaId = (await view()).find(({ masterId }) => masterId === source.id)!.id;
+    await cluster.nodes.find(({ id }) => id === replicaId)!.command('CLUSTER', 'FAILOVER');
+    await eventually(
+      'the new node knows no master of it',
+      async () => !(await view()).some(({ slots }) => slots.includes(Number(slot))),
+    );
+
     await admin.carryOut(change, progressOf().progress, RUN_ON);
     expect(await shares(admin)).toEqual([4096, 4096, 4096, 4096]);
     await expectAllThere();

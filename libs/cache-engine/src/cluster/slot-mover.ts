@@ -45,6 +45,8 @@ export class SlotMover {
       await this.assign(slot, to, [from, ...others]);
       return { keys: 0, bytes: 0 };
     }
+    // It does not listen to claims of a slot that it imports: after a failover it knows no master of it, and refuses its keys.
+    await this.setSlot(to, slot, ['NODE', from.id]);
     await this.setSlot(from, slot, ['MIGRATING', to.id]);
     let moved: Moved = { keys: 0, bytes: 0 };
     for (;;) {
