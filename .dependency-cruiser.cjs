@@ -18,7 +18,8 @@ const MAY_IMPORT = {
 const API_FOLDER_MAY_IMPORT = {
   platform: [],
   auth: ['platform'],
-  cache: ['platform', 'auth'],
+  sources: ['platform'],
+  cache: ['platform', 'auth', 'sources'],
   config: ['platform', 'auth'],
   monitor: ['platform', 'auth'],
   admin: ['platform', 'auth', 'cache', 'config', 'monitor'],

@@ -113,7 +113,9 @@ describe('GET', () => {
   test('accept without json is 406 and with json or any is fine', async () => {
     await client.put(entryPath('accept'), { value: 1 });
     const read = (accept: string) => client.get(entryPath('accept'), { headers: { accept } });
-    expect(expectError(await read('text/html'), 406, 'NOT_ACCEPTABLE')).toEqual({ supported: ['application/json'] });
+    expect(expectError(await read('text/html'), 406, 'NOT_ACCEPTABLE')).toEqual({
+      supported: ['application/json', 'application/msgpack', 'application/protobuf', 'application/bson'],
+    });
     expectError(await read('application/json;q=0'), 406, 'NOT_ACCEPTABLE');
     for (const accept of ['application/json', 'text/html, application/*;q=0.1', '*/*']) {
       expect((await read(accept)).status).toBe(200);

@@ -1,5 +1,5 @@
 import type { Entry } from './entry.js';
-import type { KeyedLayer, Layer } from './layer.js';
+import type { KeyedLayer, Page, Layer } from './layer.js';
 import type { Mutation, Outcome } from './mutation.js';
 import { settle, type Waiting } from './waiting.js';
 
@@ -45,6 +45,10 @@ export class BatchedLayer implements KeyedLayer {
       if (this.mutations.length >= MAX_BATCH_CALLS || this.mutationBytes >= MAX_BATCH_BYTES) this.flushMutations();
       else this.schedule();
     });
+  }
+
+  scan(prefix: string, cursor: string | undefined, limit: number): Promise<Page> {
+    return this.layer.scan(prefix, cursor, limit);
   }
 
   private schedule(): void {

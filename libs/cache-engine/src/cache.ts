@@ -1,7 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config, LayerName, Strategy } from '@cache-system/contracts';
+import type { Attributes, Staleness, TagStamp } from './attributes.js';
 import type { Backplane } from './backplane/backplane.js';
-import type { Content, Entry, Stamp, Value } from './entry.js';
+import {
+  type Content,
+  currentUntilMs,
+  type Entry,
+  type Head,
+  isStale,
+  type Stamp,
+  stampOf,
+  type Value,
+} from './entry.js';
 import {
   ConditionFailed,
   KeyNotFound,
@@ -12,10 +22,22 @@ import {
   TooMuchContention,
 } from './errors.js';
 import { InFlight } from './in-flight.js';
+import type { Page } from './layer.js';
 import { KeyQueue } from './key-queue.js';
 import type { MemoryLayer, Slot } from './layers/memory.js';
-import { type Condition, holds, type Increment, KEEP_EXPIRY, type Mutation, type Outcome } from './mutation.js';
-import type { Applied, ReplicationWish, SharedTiers } from './shared-tiers.js';
+import {
+  type Condition,
+  holds,
+  type Increment,
+  KEEP_EXPIRY,
+  type Mutation,
+  NO_EXPIRY,
+  type Outcome,
+} from './mutation.js';
+import type { Applied, Fetched, ReplicationWish, SharedTiers } from './shared-tiers.js';
+import type { KeyRing } from './payload/key-ring.js';
+import { type StorageSettings, type StorageWish, StoredForm } from './stored-form.js';
+import { isReserved, Tags } from './tags.js';
 
 /** For so long a change is tried again that keeps being overtaken by other nodes. */
 const CONTENTION_LIMIT_MS = 2000;
@@ -25,20 +47,37 @@ const MAX_BACKOFF_MS = 16;
 export interface CacheSettings {
   readonly layers: Pick<Config['cache']['layers'], 'l1' | 'l2' | 'l3'>;
   readonly defaultStrategy: Strategy;
+  readonly storage: StorageSettings;
 }
 
-export interface WriteOptions {
+export interface WriteOptions extends StorageWish {
   /** Seconds to live, 0 for no expiry; left out, the defaults of the layers. */
   readonly ttlSeconds?: number | undefined;
   readonly strategy?: Strategy | undefined;
   readonly condition?: Condition | undefined;
   /** Wait for replicas of the deepest layer, as many as its consistency level says. */
   readonly replicate?: boolean | undefined;
+  readonly tags?: readonly string[] | undefined;
+  /** Every read renews the expiry. */
+  readonly sliding?: boolean | undefined;
+  /** By which part of itself the ttl may be shortened, by chance: 0 to 1. What was stored together ends apart then. */
+  readonly ttlJitter?: number | undefined;
+  /** Of a value that is kept as it came. */
+  readonly contentType?: string | undefined;
+  /** Seconds after the ttl for which the entry may be used while another is fetched, or where that fails. */
+  readonly staleWhileRevalidateSeconds?: number | undefined;
+  readonly staleIfErrorSeconds?: number | undefined;
+  /** Of the source that the value was fetched from. */
+  readonly sourceTag?: string | undefined;
+  /** Called when the conditions hold, before any layer has the value: where it fails, nothing is written. */
+  readonly through?: ((value: Value) => Promise<void>) | undefined;
 }
 
 export interface Written {
   readonly status: 'created' | 'updated';
   readonly entry: Entry;
+  /** Bytes that the value takes in the shared layers. */
+  readonly storedBytes: number;
   /** The layers that hold the entry now. */
   readonly layers: readonly LayerName[];
   /** Names of the replicas that have confirmed the write. */
@@ -67,6 +106,10 @@ export interface ReadCounts {
 }
 
 const NONE: readonly LayerName[] = [];
+/** An expiry that each read renews is written anew once so much of it has passed. */
+const RENEW_AFTER = 0.1;
+/** How often what became of a tagged entry may change while it is looked at. */
+const MAX_CHECKS = 10;
 
 /**
  * The layers as one cache. The deepest shared layer is where the truth is: it hands out versions and decides every
@@ -77,24 +120,45 @@ export class Cache {
   readonly counts: ReadCounts = { L1: 0, L2: 0, L3: 0, misses: 0 };
   private readonly inFlight = new InFlight();
   private readonly revisions = new KeyQueue();
+  private readonly renewals = new Set<string>();
+  private readonly form: StoredForm;
+  private readonly changeListeners: ((key: string | undefined) => void)[] = [];
+  private readonly tags = new Tags({
+    peekVersion: (key) => this.peek(key)?.version,
+    loadVersion: async (key) => (await this.fetch(key, false)).entry?.version,
+    fresh: (key) => this.shared.fresh(key),
+    put: async (mutation) => {
+      const written = await this.write(mutation, {});
+      if (!written) throw new Error('a put came out as unsuitable');
+      return written.entry;
+    },
+    touch: (key, ttlMs) => this.mutate({ kind: 'touch', key, ttlMs }),
+  });
 
   constructor(
     private readonly l1: MemoryLayer,
     private readonly shared: SharedTiers,
     private readonly backplane: Backplane,
     private settings: CacheSettings,
+    /** Encrypts what is to be encrypted; without it such writes are refused. */
+    keys?: KeyRing,
   ) {
+    this.form = new StoredForm(settings.storage, keys);
     backplane.follow({
       changed: (key, revision) => {
         this.inFlight.overtake(key, revision);
         this.l1.dropOlder(key, revision);
         this.shared.changed(key, revision);
+        this.tell(key);
       },
       dropped: (prefix, exact) => {
         if (exact) this.l1.drop(prefix);
         else this.l1.dropPrefix(prefix);
       },
-      missed: () => this.shared.missed(),
+      missed: () => {
+        this.shared.missed();
+        this.tell(undefined);
+      },
     });
   }
 
@@ -105,6 +169,7 @@ export class Cache {
 
   configure(settings: CacheSettings): void {
     this.settings = settings;
+    this.form.configure(settings.storage);
     this.l1.setPolicy(settings.layers.l1.eviction_policy);
     this.l1.resize(settings.layers.l1.size_mb * 1024 * 1024);
   }
@@ -113,35 +178,37 @@ export class Cache {
   peek(key: string): Slot | undefined {
     if (!this.backplane.isTrusted()) return undefined;
     const slot = this.l1.peek(key, Date.now());
-    return slot !== undefined && slot.epoch === this.backplane.epoch ? slot : undefined;
+    if (slot === undefined || slot.epoch !== this.backplane.epoch) return undefined;
+    const { attributes } = slot;
+    if (attributes === undefined) return slot;
+    if (attributes.staleness && isStale(slot, Date.now())) return undefined;
+    if (attributes.tags === undefined) return slot;
+    // To look for the tags is to use L1, by which the slot may have gone.
+    return this.tags.areKnownCurrent(key, attributes.tags) && slot.page !== undefined ? slot : undefined;
   }
 
   /** To be called when a read is answered from a slot. */
   countHit(slot: Slot): void {
     slot.hits++;
     this.counts.L1++;
+    if (slot.attributes?.slidingMs !== undefined) this.renew(slot.key, slot);
   }
 
   /**
    * What the layers below L1 have of a key; a hit is promoted to L1. Where they cannot be reached, a copy in L1 that
    * could not be checked is better than nothing for as long as `l1.outage_grace` says.
    * @param fresh true: the newest that was acknowledged, from where the truth is, or nothing
-   * @throws KeyNotFound, LayerTimeout, LayerUnavailable
+   * @throws KeyNotFound, EntryUnreadable, LayerTimeout, LayerUnavailable
    */
   async load(key: string, fresh = false): Promise<Found> {
-    const ticket = this.inFlight.enter(key);
-    const { epoch } = this.backplane;
     try {
-      const { entry, layer, searched, unavailable } = fresh
-        ? await this.shared.getFresh(key)
-        : await this.shared.get(key, this.backplane.isTrusted());
+      const { entry, stale, layer, searched, unavailable } = await this.fetch(key, fresh);
       if (!entry) {
         this.counts.misses++;
-        if (this.inFlight.isUndisturbed(ticket)) this.l1.drop(key);
-        throw new KeyNotFound(fresh ? searched : ['L1', ...searched], unavailable);
+        throw new KeyNotFound(fresh ? searched : ['L1', ...searched], unavailable, stale);
       }
       this.counts[layer]++;
-      if (this.inFlight.allows(ticket, entry.revision)) this.hold(key, entry, 1, epoch);
+      if (entry.attributes?.slidingMs !== undefined) this.renew(key, entry);
       return { entry, layer, hits: 1, stale: false, unavailable };
     } catch (error) {
       const isUnreachable = error instanceof LayerTimeout || error instanceof LayerUnavailable;
@@ -149,8 +216,6 @@ export class Cache {
       if (!unchecked) throw error;
       this.countHit(unchecked);
       return { entry: unchecked.entry, layer: 'L1', hits: unchecked.hits, stale: true, unavailable: this.shared.names };
-    } finally {
-      this.inFlight.leave(ticket);
     }
   }
 
@@ -164,12 +229,26 @@ export class Cache {
 
   /** Asks where the truth is. @throws KeyNotFound, LayerTimeout, LayerUnavailable */
   async requireExisting(key: string): Promise<void> {
-    if (!(await this.shared.fresh(key))) throw new KeyNotFound(this.layerNames);
+    if (!(await this.fresh(key))) throw new KeyNotFound(this.layerNames);
+  }
+
+  /** Asks where the truth is. @throws ConditionFailed, LayerTimeout, LayerUnavailable */
+  async requireHolding(key: string, condition: Condition | undefined): Promise<void> {
+    if (condition && !holds(condition, await this.fresh(key))) throw new ConditionFailed();
+  }
+
+  /** Tells of keys of which the entry has changed, on whichever node, and of nothing in particular: any may have. */
+  onChange(listener: (key: string | undefined) => void): void {
+    this.changeListeners.push(listener);
   }
 
   /** @throws ConditionFailed, ReplicationIncomplete, LayerTimeout, LayerUnavailable, StorageFull */
   async put(key: string, value: Value, options: WriteOptions): Promise<Written> {
-    return this.store(key, value, this.ttlMs(options.ttlSeconds), options);
+    const freshMs = this.ttlMs(options.ttlSeconds, options.ttlJitter);
+    const staleness = stalenessOf(freshMs, options);
+    const ttlMs = staleness ? lifeMs(staleness) : freshMs;
+    const tags = options.tags && (await this.tags.stamps(key, options.tags, ttlMs));
+    return this.store(key, value, ttlMs, { ...options, tags, staleness });
   }
 
   /**
@@ -180,11 +259,13 @@ export class Cache {
   async revise(key: string, revise: Revise, options: WriteOptions): Promise<Written> {
     return this.revisions.run(key, async () => {
       // The copy in L1 is almost always the newest and saves a round trip; where it is not, the result is refused.
-      let current = this.peek(key)?.entry ?? (await this.shared.fresh(key));
+      const slot = this.peek(key);
+      // Whether its tags are current just now, L1 cannot tell.
+      let current = slot && !slot.attributes?.tags ? slot.entry : await this.fresh(key);
       const giveUpAt = performance.now() + CONTENTION_LIMIT_MS;
       for (let attempt = 0; attempt === 0 || performance.now() < giveUpAt; attempt++) {
         if (!holds(options.condition, current)) {
-          const fresh = attempt === 0 ? await this.shared.fresh(key) : current;
+          const fresh = attempt === 0 ? await this.fresh(key) : current;
           if (!holds(options.condition, fresh)) throw new ConditionFailed();
           current = fresh;
         }
@@ -192,13 +273,20 @@ export class Cache {
         const condition: Condition = current ? { versionIn: [current.version] } : { exists: false };
         const keepsExpiry = current !== undefined && options.ttlSeconds === undefined;
         try {
-          const ttlMs = keepsExpiry ? KEEP_EXPIRY : this.ttlMs(options.ttlSeconds);
-          return await this.store(key, value, ttlMs, { ...options, condition }, keepsExpiry && current?.defaultTtl);
+          const ttlMs = keepsExpiry ? KEEP_EXPIRY : this.ttlMs(options.ttlSeconds, options.ttlJitter);
+          const kept = await this.kept(key, current, ttlMs, options);
+          return await this.store(
+            key,
+            value,
+            ttlMs,
+            { ...options, ...kept, condition },
+            keepsExpiry && current?.defaultTtl,
+          );
         } catch (error) {
           if (!(error instanceof ConditionFailed)) throw error;
           // The winner is a step ahead from now on: only chance lets others in.
           await delay(Math.random() * Math.min(2 ** attempt, MAX_BACKOFF_MS));
-          current = await this.shared.fresh(key);
+          current = await this.fresh(key);
         }
       }
       throw new TooMuchContention(CONTENTION_LIMIT_MS);
@@ -214,6 +302,7 @@ export class Cache {
     key: string,
     { by, initial, ttlSeconds, condition }: { by: number; initial: number } & WriteOptions,
   ): Promise<Written | undefined> {
+    if (this.form.mustEncrypt(key)) return undefined;
     const mutation: Increment = {
       kind: 'increment',
       key,
@@ -243,7 +332,7 @@ export class Cache {
    * @throws KeyNotFound, ConditionFailed, LayerTimeout, LayerUnavailable
    */
   async dropFromL1(key: string, condition?: Condition): Promise<readonly LayerName[]> {
-    const entry = this.l1.peek(key, Date.now()) ?? (await this.shared.fresh(key));
+    const entry = this.l1.peek(key, Date.now()) ?? (await this.fresh(key));
     if (!holds(condition, entry)) throw new ConditionFailed();
     if (!entry) throw new KeyNotFound(this.layerNames);
     this.l1.drop(key);
@@ -261,27 +350,108 @@ export class Cache {
     return outcome.stamp;
   }
 
+  /** Removes an entry that is as good as gone, or says that there is another one by now. */
+  async purge({ key, version }: Head): Promise<boolean> {
+    const condition = { versionIn: [version], checked: version };
+    return (await this.shared.apply({ kind: 'remove', key, condition }, false)).outcome.status === 'removed';
+  }
+
   /** Asks for the right to fill a key, or gives it back. See `Lease`. @throws LayerTimeout, LayerUnavailable */
   async lease(mutation: Extract<Mutation, { kind: 'lease' | 'release' }>): Promise<Outcome> {
-    return (await this.shared.apply(mutation, false)).outcome;
+    return (await this.apply(mutation, false)).outcome;
+  }
+
+  /** Makes all entries of a namespace with a tag as good as gone, at once. See `Tags.invalidate`. */
+  invalidateTag(namespace: string, tag: string): Promise<number | undefined> {
+    return this.tags.invalidate(`${namespace}:`, tag);
+  }
+
+  /**
+   * Live entries with keys that start with `prefix`, page by page: each that is there during the whole scan comes at
+   * least once. A page may have fewer than were asked for, or a few more.
+   * @param withDead also those whose tags were invalidated, which are as good as gone
+   * @throws LayerTimeout, LayerUnavailable
+   */
+  async scan(prefix: string, cursor: string | undefined, limit: number, withDead = false): Promise<Page> {
+    const page = await this.shared.scan(prefix, cursor, limit);
+    const heads = page.heads.filter(({ key }) => !isReserved(key));
+    if (withDead) return { heads, cursor: page.cursor };
+    const alive = await Promise.all(heads.map((head) => this.isAlive(head.key, head, false)));
+    return { heads: heads.filter((_, index) => alive[index]), cursor: page.cursor };
+  }
+
+  /** What is known of a live entry beside its value. @throws LayerTimeout, LayerUnavailable */
+  async head(key: string): Promise<Head | undefined> {
+    const entry = await this.shared.fresh(key);
+    if (!entry || !(await this.isAlive(key, entry, true))) return undefined;
+    return { ...stampOf(entry), key, attributes: entry.attributes, storedBytes: entry.payload.length };
+  }
+
+  private tell(key: string | undefined): void {
+    for (const listener of this.changeListeners) listener(key);
   }
 
   private async store(
     key: string,
     value: Value,
     ttlMs: number,
-    options: WriteOptions,
+    options: Omit<WriteOptions, 'tags'> & {
+      tags?: readonly TagStamp[] | undefined;
+      slidingMs?: number | undefined;
+      staleness?: Staleness | undefined;
+    },
     defaultTtl = options.ttlSeconds === undefined,
   ): Promise<Written> {
-    const content: Content = { ...value, defaultTtl };
+    const stored = await this.form.toStored(key, value, options);
+    if (options.through) {
+      await this.requireHolding(key, options.condition);
+      await options.through(value);
+    }
+    const slidingMs = options.sliding && ttlMs > 0 ? ttlMs : options.slidingMs;
+    const attributes: Attributes = {
+      ...(options.tags && options.tags.length > 0 && { tags: options.tags }),
+      ...stored.attributes,
+      ...(options.contentType !== undefined && { contentType: options.contentType }),
+      ...(slidingMs !== undefined && { slidingMs }),
+      ...(options.staleness && { staleness: options.staleness }),
+      ...(options.sourceTag !== undefined && { sourceTag: options.sourceTag }),
+    };
+    const hasAny = Object.keys(attributes).length > 0;
+    const content: Content = { ...stored.value, defaultTtl, attributes: hasAny ? attributes : undefined };
     const { condition } = options;
-    const written = await this.write({ kind: 'put', key, content, ttlMs, ...(condition && { condition }) }, options);
+    const mutation = { kind: 'put', key, content, ttlMs, ...(condition && { condition }) } as const;
+    const written = await this.write(mutation, options, value);
     if (!written) throw new Error('a put came out as unsuitable');
     return written;
   }
 
-  /** Runs a mutation that leaves an entry, and holds that in L1. */
-  private async write(mutation: Mutation, options: WriteOptions): Promise<Written | undefined> {
+  /** What a new value takes over from the one that it is made of, unless it is said anew. */
+  private async kept(key: string, current: Entry | undefined, ttlMs: number, options: WriteOptions) {
+    const { tags, compression, encrypted, slidingMs, contentType, staleness } = current?.attributes ?? {};
+    const leftMs = ttlMs === KEEP_EXPIRY && current ? remainingMs(current) : ttlMs;
+    return {
+      tags: options.tags ? await this.tags.stamps(key, options.tags, leftMs) : tags,
+      compress: options.compress ?? compression,
+      encrypt: options.encrypt ?? encrypted,
+      contentType: options.contentType ?? contentType,
+      slidingMs: options.sliding === false ? undefined : slidingMs,
+      // The expiry stays, and with it the time until which the entry is current.
+      staleness:
+        staleness && current && ttlMs === KEEP_EXPIRY
+          ? { ...staleness, freshMs: Math.max(1, currentUntilMs(current) - Date.now()) }
+          : undefined,
+    };
+  }
+
+  /**
+   * Runs a mutation that leaves an entry, and holds that in L1.
+   * @param served the value that is put, as callers know it
+   */
+  private async write(
+    mutation: Mutation,
+    options: Pick<WriteOptions, 'strategy' | 'replicate'>,
+    served?: Value,
+  ): Promise<Written | undefined> {
     const { key } = mutation;
     const around = (options.strategy ?? this.settings.defaultStrategy) === 'write-around';
     if (!around && mutation.kind === 'put' && !this.l1.hasRoomFor(key, mutation.content.payload.length)) {
@@ -290,14 +460,16 @@ export class Cache {
     const ticket = this.inFlight.enter(key);
     const { epoch } = this.backplane;
     try {
-      const { outcome, entry, layers, replication } = await this.applyOrForget(
-        mutation,
-        around,
-        options.replicate ? this.replicationWish() : undefined,
-      );
+      const {
+        outcome,
+        entry: stored,
+        layers,
+        replication,
+      } = await this.applyOrForget(mutation, around, options.replicate ? this.replicationWish() : undefined);
       if (outcome.status === 'refused') throw new ConditionFailed();
       if (outcome.status === 'unsuitable') return undefined;
-      if (!entry) throw new Error(`a ${mutation.kind} came out as ${outcome.status}`);
+      if (!stored) throw new Error(`a ${mutation.kind} came out as ${outcome.status}`);
+      const entry = served ? { ...stored, payload: served.payload } : stored;
       const newest = this.inFlight.settle(ticket, outcome.revision);
       if (around) this.l1.drop(key);
       const inL1 = !around && newest && this.hold(key, entry, 0, epoch);
@@ -308,6 +480,7 @@ export class Cache {
       return {
         status: outcome.status === 'created' ? 'created' : 'updated',
         entry,
+        storedBytes: stored.payload.length,
         layers: inL1 ? ['L1', ...layers] : layers,
         replicatedTo: confirmedBy,
       };
@@ -320,15 +493,16 @@ export class Cache {
   private async mutate(mutation: Mutation): Promise<{ applied: Applied; dropped: boolean }> {
     const { key } = mutation;
     const ticket = this.inFlight.enter(key);
-    const held = this.l1.peek(key, Date.now()) !== undefined;
+    const slot = this.l1.peek(key, Date.now());
+    const tags = slot?.attributes?.tags;
+    const held = slot !== undefined && (tags === undefined || this.tags.areKnownCurrent(key, tags));
     try {
       const applied = await this.applyOrForget(mutation, false);
       if (applied.outcome.status === 'refused') throw new ConditionFailed();
       this.inFlight.settle(ticket, applied.outcome.revision);
+      this.l1.dropOlder(key, applied.outcome.revision);
       // What the backplane has told us of our own change may have come before the answer.
-      const dropped =
-        this.l1.dropOlder(key, applied.outcome.revision) || (held && this.l1.peek(key, Date.now()) === undefined);
-      return { applied, dropped };
+      return { applied, dropped: held && this.l1.peek(key, Date.now()) === undefined };
     } finally {
       this.inFlight.leave(ticket);
     }
@@ -337,12 +511,85 @@ export class Cache {
   /** A mutation that fails may have happened nevertheless: what L1 has of the key is not to be trusted then. */
   private async applyOrForget(mutation: Mutation, around: boolean, replicate?: ReplicationWish): Promise<Applied> {
     try {
-      return await this.shared.apply(mutation, around, replicate);
+      return await this.apply(mutation, around, replicate);
     } catch (error) {
       this.inFlight.distrust(mutation.key);
       this.l1.drop(mutation.key);
       throw error;
     }
+  }
+
+  /**
+   * Runs a mutation. Where it meets a conditional entry, it is found out first whether that is alive: one whose tags
+   * were invalidated, or that is stale, is as good as none, and nothing may be decided by it.
+   */
+  private async apply(mutation: Mutation, around: boolean, replicate?: ReplicationWish): Promise<Applied> {
+    let current = mutation;
+    for (let attempt = 0; attempt < MAX_CHECKS; attempt++) {
+      const applied = await this.shared.apply(current, around, replicate);
+      if (applied.outcome.status !== 'unproven') return applied;
+      const entry = await this.shared.fresh(mutation.key);
+      if (!entry) continue;
+      const tags = entry.attributes?.tags ?? [];
+      if (await this.isAlive(mutation.key, entry, true)) {
+        if (mutation.kind === 'touch') await this.tags.outlive(mutation.key, tags, mutation.ttlMs);
+        const proven = mutation.kind === 'touch' ? withNewLife(mutation, entry) : mutation;
+        current = { ...proven, condition: { ...mutation.condition, checked: entry.version } } as Mutation;
+      } else {
+        await this.bury(mutation.key, entry);
+      }
+    }
+    throw new TooMuchContention(CONTENTION_LIMIT_MS);
+  }
+
+  /** Removes an entry that is as good as gone, unless there is another one by now. */
+  private async bury(key: string, { version }: Entry): Promise<void> {
+    await this.shared.apply({ kind: 'remove', key, condition: { versionIn: [version], checked: version } }, false);
+  }
+
+  /** As the next mutation will find it, and as callers know it. */
+  private async fresh(key: string): Promise<Entry | undefined> {
+    const entry = await this.shared.fresh(key);
+    return entry && (await this.isAlive(key, entry, true)) ? this.form.toServed(key, entry) : undefined;
+  }
+
+  /** What the shared layers have, as callers know it; held in L1 from then on. */
+  private async fetch(key: string, fresh: boolean): Promise<Fetched> {
+    const ticket = this.inFlight.enter(key);
+    const { epoch } = this.backplane;
+    try {
+      const fetched = fresh ? await this.shared.getFresh(key) : await this.shared.get(key, this.backplane.isTrusted());
+      const { entry: stored } = fetched;
+      if (!stored || !(await this.hasItsTags(key, stored, fresh))) {
+        if (stored) this.bury(key, stored).catch(() => undefined);
+        if (this.inFlight.isUndisturbed(ticket)) this.l1.drop(key);
+        return { ...fetched, entry: undefined };
+      }
+      const entry = await this.form.toServed(key, stored);
+      if (isStale(entry, Date.now())) return { ...fetched, entry: undefined, stale: entry };
+      if (this.inFlight.allows(ticket, entry.revision)) this.hold(key, entry, 1, epoch);
+      return { ...fetched, entry };
+    } finally {
+      this.inFlight.leave(ticket);
+    }
+  }
+
+  private async isAlive(key: string, entry: Stamp & Pick<Entry, 'attributes'>, fresh: boolean): Promise<boolean> {
+    return !isStale(entry, Date.now()) && this.hasItsTags(key, entry, fresh);
+  }
+
+  private async hasItsTags(key: string, { attributes }: Pick<Entry, 'attributes'>, fresh: boolean): Promise<boolean> {
+    return attributes?.tags === undefined || this.tags.areCurrent(key, attributes.tags, fresh);
+  }
+
+  /** Writes a sliding expiry anew, unless that was done a moment ago. Where it fails, the next read does it. */
+  private renew(key: string, { expiresAtMs, attributes }: Pick<Entry, 'expiresAtMs' | 'attributes'>): void {
+    const slidingMs = attributes?.slidingMs ?? 0;
+    if (expiresAtMs - Date.now() > slidingMs * (1 - RENEW_AFTER) || this.renewals.has(key)) return;
+    this.renewals.add(key);
+    this.mutate({ kind: 'touch', key, ttlMs: slidingMs })
+      .catch(() => undefined)
+      .finally(() => this.renewals.delete(key));
   }
 
   /** A copy that may be old, where nothing better is to be had. */
@@ -366,9 +613,10 @@ export class Cache {
   }
 
   /** The ttl of an entry that was given none is the default of the deepest layer. */
-  private ttlMs(ttlSeconds: number | undefined): number {
+  private ttlMs(ttlSeconds: number | undefined, jitter = 0): number {
     const { l2, l3 } = this.settings.layers;
-    return (ttlSeconds ?? (this.shared.deepest === 'L3' ? l3 : l2).ttl_default) * 1000;
+    const ttlMs = (ttlSeconds ?? (this.shared.deepest === 'L3' ? l3 : l2).ttl_default) * 1000;
+    return ttlMs === 0 ? 0 : Math.max(1, Math.round(ttlMs * (1 - jitter * Math.random())));
   }
 
   private replicationWish(): ReplicationWish {
@@ -376,6 +624,32 @@ export class Cache {
     // After a failover there are fewer than there should be, and a majority of those is none.
     return { wanted: (replicas) => confirmations(level, Math.max(replicas, copies - 1)), timeoutMs };
   }
+}
+
+/** Undefined where an entry is to end with its ttl. */
+function stalenessOf(
+  freshMs: number,
+  { staleWhileRevalidateSeconds = 0, staleIfErrorSeconds = 0 }: WriteOptions,
+): Staleness | undefined {
+  if (freshMs === 0 || (staleWhileRevalidateSeconds === 0 && staleIfErrorSeconds === 0)) return undefined;
+  return { freshMs, whileRevalidateMs: staleWhileRevalidateSeconds * 1000, ifErrorMs: staleIfErrorSeconds * 1000 };
+}
+
+/** How long an entry is current is part of it: it is written anew. */
+function withNewLife(touch: Extract<Mutation, { kind: 'touch' }>, entry: Entry): Mutation {
+  const { staleness, ...attributes } = entry.attributes ?? {};
+  if (!staleness) return touch;
+  const renewed = touch.ttlMs === NO_EXPIRY ? undefined : { ...staleness, freshMs: touch.ttlMs };
+  const content: Content = { ...entry, attributes: renewed ? { ...attributes, staleness: renewed } : attributes };
+  return { kind: 'put', key: touch.key, content, ttlMs: renewed ? lifeMs(renewed) : NO_EXPIRY };
+}
+
+function lifeMs({ freshMs, whileRevalidateMs, ifErrorMs }: Staleness): number {
+  return freshMs + Math.max(whileRevalidateMs, ifErrorMs);
+}
+
+function remainingMs({ expiresAtMs }: Entry): number {
+  return expiresAtMs === 0 ? 0 : Math.max(1, expiresAtMs - Date.now());
 }
 
 /** How many replicas must confirm a write. A majority counts the master, which has it already. */

@@ -1,4 +1,5 @@
 import type { LayerName } from '@cache-system/contracts';
+import type { Entry } from './entry.js';
 
 /** A layer did not answer within its deadline. What was asked of it may still happen. */
 export class LayerTimeout extends Error {
@@ -30,6 +31,8 @@ export class KeyNotFound extends Error {
     readonly searchedLayers: readonly LayerName[],
     /** Layers that could not be asked; deeper ones answered for them. */
     readonly unavailableLayers: readonly LayerName[] = [],
+    /** What there was until it ended to be current. */
+    readonly stale?: Entry,
   ) {
     super('no such key');
   }

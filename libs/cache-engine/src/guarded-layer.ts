@@ -1,7 +1,7 @@
 import type { LayerName } from '@cache-system/contracts';
 import type { Entry } from './entry.js';
 import { Guard } from './guard.js';
-import type { Copy, CopyLayer, CopyOutcome, KeyPage, Layer, ReplicatedLayer } from './layer.js';
+import type { Copy, CopyLayer, CopyOutcome, Page, Layer, ReplicatedLayer } from './layer.js';
 import type { Mutation, Outcome } from './mutation.js';
 
 /**
@@ -45,7 +45,7 @@ export class GuardedLayer implements Layer {
     return this.guard.run(() => this.inner.applyMany(mutations), this.partOf(mutations[0]?.key));
   }
 
-  scan(prefix: string, cursor: string | undefined, limit: number): Promise<KeyPage> {
+  scan(prefix: string, cursor: string | undefined, limit: number): Promise<Page> {
     return this.guard.run(() => this.inner.scan(prefix, cursor, limit));
   }
 

@@ -16,8 +16,32 @@ export { ClusterChangeRefused, ClusterChangeStalled, NodeUnreachable, type Refus
 export type { NodeFacts } from './cluster/node-facts.js';
 export { isHealthy, type Member, slotRanges, slotsByMaster, type Topology } from './cluster/topology.js';
 export { CopyTier } from './copy-tier.js';
-export { type Entry, jsonText, jsonValue, type Stamp, type Value } from './entry.js';
+export {
+  currentUntilMs,
+  type Entry,
+  type Format,
+  type Head,
+  jsonText,
+  jsonValue,
+  type Stamp,
+  type Told,
+  type Value,
+} from './entry.js';
 export * from './errors.js';
+export { Exclusive } from './exclusive.js';
+export { CACHE_PROTO } from './formats/cache-proto.js';
+export { readDocument, writeDocument } from './formats/documents.js';
+export { convertValue } from './formats/encode.js';
+export { MalformedBody, NotRepresentable } from './formats/errors.js';
+export {
+  BODY_MEDIA_TYPES,
+  type BodyFormat,
+  formatOfMediaType,
+  MEDIA_TYPES,
+  negotiateFormat,
+} from './formats/format.js';
+export { decodeValue, Encoded } from './formats/values.js';
+export { type Glob, MalformedGlob, parseGlob } from './glob.js';
 export { Guard } from './guard.js';
 export { GuardedCopies, GuardedLayer } from './guarded-layer.js';
 export type { Layer } from './layer.js';
@@ -26,6 +50,10 @@ export { MemoryLayer, type Slot } from './layers/memory.js';
 export { RedisClusterLayer } from './layers/redis-cluster.js';
 export { RedisLayer } from './layers/redis.js';
 export { type Condition, plainInteger } from './mutation.js';
+export { inflateRequestBody, REQUEST_ENCODINGS, type RequestEncoding } from './payload/compression.js';
+export { DamagedPayload, InflatesTooLarge, MalformedKeyRing } from './payload/errors.js';
+export { type KeyRing, parseKeyRing } from './payload/key-ring.js';
+export { type Loaded, type LoadedEntry, ReadThrough } from './read-through.js';
 export { RecentChanges } from './recent-changes.js';
 export {
   formatAddress,
@@ -40,6 +68,7 @@ export {
 } from './redis/address.js';
 export { RedisCluster } from './redis/cluster.js';
 export { RedisServer } from './redis/server.js';
+export { EntryUnreadable, NoEncryptionKey } from './stored-form.js';
 export { SharedTiers } from './shared-tiers.js';
 export { addNumbers, isNumber } from './json/arithmetic.js';
 export * from './json/errors.js';

@@ -1,9 +1,9 @@
-import type { Entry } from './entry.js';
+import type { Entry, Head } from './entry.js';
 import type { Mutation, Outcome } from './mutation.js';
 
-/** One page of keys. `cursor` is undefined on the last page. */
-export interface KeyPage {
-  readonly keys: readonly string[];
+/** One page of entries. It may have fewer than were asked for, or a few more. `cursor` is undefined on the last page. */
+export interface Page {
+  readonly heads: readonly Head[];
   readonly cursor: string | undefined;
 }
 
@@ -23,8 +23,11 @@ export interface Layer {
    * @throws StorageFull when there is no room
    */
   applyMany(mutations: readonly Mutation[]): Promise<readonly Outcome[]>;
-  /** Live keys that start with `prefix`, page by page: each key that is there during the whole scan comes at least once. */
-  scan(prefix: string, cursor: string | undefined, limit: number): Promise<KeyPage>;
+  /**
+   * Live entries with keys that start with `prefix`, page by page: each that is there during the whole scan comes at
+   * least once.
+   */
+  scan(prefix: string, cursor: string | undefined, limit: number): Promise<Page>;
   /** Resolves when the layer, or the part of it that is named, answers. */
   check(partition?: string): Promise<void>;
   close(): Promise<void>;
@@ -68,6 +71,7 @@ export interface CopyLayer {
 export interface KeyedLayer {
   get(key: string, fresh?: boolean): Promise<Entry | undefined>;
   apply(mutation: Mutation): Promise<Outcome>;
+  scan(prefix: string, cursor: string | undefined, limit: number): Promise<Page>;
 }
 
 /** How far a write has got beyond the server that decided it. */

@@ -1,4 +1,5 @@
-import { type Content, isExpired, jsonValue, type Stamp } from './entry.js';
+import { type Attributes, isConditional, sameTags } from './attributes.js';
+import { type Content, isExpired, jsonValue, type Stamp, stampOf } from './entry.js';
 
 /** What must hold for the entry that is there (or not there) for a mutation to happen. All that is given must hold. */
 export interface Condition {
@@ -10,6 +11,8 @@ export interface Condition {
   readonly versionNotIn?: readonly number[];
   /** Only if nothing has happened to the key since this lease was given, and nobody else has got one. */
   readonly lease?: number;
+  /** The entry of this version is known to be alive. Nothing is decided upon a conditional entry without it. */
+  readonly checked?: number;
 }
 
 /** Expiry of an entry: milliseconds from now, never (0), or what it was. */
@@ -67,7 +70,7 @@ interface Lease {
   readonly kind: 'lease';
   readonly key: string;
   readonly leaseMs: number;
-  readonly condition?: undefined;
+  readonly condition?: Condition;
 }
 
 /** Gives a lease back unused. */
@@ -89,6 +92,8 @@ export type Outcome =
       readonly status: 'removed' | 'missing' | 'refused' | 'unsuitable' | 'leased' | 'present' | 'released';
       readonly revision: number;
     }
+  /** Nothing was done: there is a conditional entry, and its caller has to find out whether it is alive. */
+  | { readonly status: 'unproven'; readonly revision: number }
   | { readonly status: 'taken'; readonly revision: number; readonly leaseEndsMs: number };
 
 /** Who may fill a key, and until when nobody else may. */
@@ -99,8 +104,8 @@ export interface LeaseHeld {
 
 /** What is known of a key where mutations are decided in this process. */
 export interface Known {
-  readonly stored: Stamp | undefined;
-  /** The text of a small value; undefined where it is not needed or long. */
+  readonly stored: (Stamp & { readonly attributes?: Attributes | undefined }) | undefined;
+  /** The text of a small value; undefined where it is not needed, long, or not JSON. */
   readonly text: string | undefined;
   readonly lease: LeaseHeld | undefined;
 }
@@ -138,6 +143,9 @@ export function plainInteger(text: string): number | undefined {
 export function decide(mutation: Mutation, known: Known, revision: number, nowMs: number): Outcome {
   const { stored, lease } = known;
   const current = stored && !isExpired(stored.expiresAtMs, nowMs) ? stored : undefined;
+  if (current && isConditional(current.attributes) && !isKnownAlive(current, mutation)) {
+    return { status: 'unproven', revision };
+  }
   if (!holds(mutation.condition, current)) return { status: 'refused', revision };
   if (mutation.condition?.lease !== undefined && mutation.condition.lease !== lease?.token) {
     return { status: 'refused', revision };
@@ -148,7 +156,7 @@ export function decide(mutation: Mutation, known: Known, revision: number, nowMs
     case 'increment': {
       if (!current)
         return { ...written(current, revision, nowMs, mutation.initialTtlMs), sum: mutation.initial + mutation.by };
-      const value = known.text === undefined ? undefined : plainInteger(known.text);
+      const value = known.text === undefined || current.attributes ? undefined : plainInteger(known.text);
       if (value === undefined) return { status: 'unsuitable', revision };
       return { ...written(current, revision, nowMs, mutation.ttlMs), sum: value + mutation.by };
     }
@@ -168,6 +176,13 @@ export function decide(mutation: Mutation, known: Known, revision: number, nowMs
     case 'release':
       return { status: lease?.token === mutation.token ? 'released' : 'missing', revision };
   }
+}
+
+/** What is about to be written has the generations of now: an entry with the same ones is alive, or replaced by its like. */
+function isKnownAlive(current: NonNullable<Known['stored']>, mutation: Mutation): boolean {
+  if (mutation.kind === 'release' || mutation.condition?.checked === current.version) return true;
+  if (mutation.kind !== 'put' || !isConditional(mutation.content.attributes)) return false;
+  return sameTags(current.attributes, mutation.content.attributes);
 }
 
 /** Whether a condition holds for an entry of this version, or for there being none. Leases are not looked at. */
@@ -191,10 +206,6 @@ function written(current: Stamp | undefined, revision: number, nowMs: number, tt
       expiresAtMs: expiry(ttlMs, current, nowMs),
     },
   };
-}
-
-function stampOf({ version, revision, createdAtMs, updatedAtMs, expiresAtMs }: Stamp): Stamp {
-  return { version, revision, createdAtMs, updatedAtMs, expiresAtMs };
 }
 
 function expiry(ttlMs: number, current: Stamp | undefined, nowMs: number): number {

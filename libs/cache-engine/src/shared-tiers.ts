@@ -3,7 +3,7 @@ import { BrokenCircuitError } from 'cockatiel';
 import type { CopyTier } from './copy-tier.js';
 import type { Entry } from './entry.js';
 import { LayerUnavailable, StorageFull } from './errors.js';
-import type { KeyedLayer, ReplicatedLayer, Replication } from './layer.js';
+import type { KeyedLayer, Page, ReplicatedLayer, Replication } from './layer.js';
 import { contentAfter, type Mutation, type Outcome } from './mutation.js';
 import { CommandNotRun } from './redis/errors.js';
 
@@ -15,6 +15,8 @@ export interface ReplicationWish {
 
 export interface Fetched {
   readonly entry: Entry | undefined;
+  /** What there was until it ended to be current. */
+  readonly stale?: Entry;
   /** The layer that answered. */
   readonly layer: LayerName;
   readonly searched: readonly LayerName[];
@@ -92,6 +94,11 @@ export class SharedTiers {
   /** As the next mutation will find it. @throws LayerTimeout, LayerUnavailable */
   fresh(key: string): Promise<Entry | undefined> {
     return this.truth.get(key, true);
+  }
+
+  /** Live keys of the deepest layer, page by page. @throws LayerTimeout, LayerUnavailable */
+  scan(prefix: string, cursor: string | undefined, limit: number): Promise<Page> {
+    return this.truth.scan(prefix, cursor, limit);
   }
 
   /**

@@ -129,6 +129,7 @@ describe('expiry by default', () => {
   test('follows a configuration that changes while running', async () => {
     const { cache, l1 } = node(new MemoryLayer(64 * MIB));
     cache.configure({
+      ...SETTINGS,
       layers: {
         ...SETTINGS.layers,
         l1: { ...SETTINGS.layers.l1, ttl_default: 10 },

@@ -321,7 +321,7 @@ describe.each(Object.keys(STORES))('layer %s', (name) => {
     let cursor: string | undefined;
     do {
       const page = await layer.scan('scan:', cursor, 40);
-      found.push(...page.keys);
+      found.push(...page.heads.map(({ key }) => key));
       cursor = page.cursor;
     } while (cursor !== undefined);
     expect([...new Set(found)].sort()).toEqual([...wanted].sort());

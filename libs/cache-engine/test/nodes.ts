@@ -23,6 +23,10 @@ export const SETTINGS: CacheSettings = {
     },
   },
   defaultStrategy: 'write-through',
+  storage: {
+    compression: { enabled: false, algorithm: 'lz4', min_size_bytes: 1024 },
+    encryption: { prefixes: [] },
+  },
 };
 
 /** A node: an L1 of its own over a layer that others may share. */

@@ -39,7 +39,7 @@ describe('the rights that the guide asks for', () => {
     let cursor: string | undefined;
     do {
       const page = await layer.scan('n:', cursor, 100);
-      found.push(...page.keys);
+      found.push(...page.heads.map(({ key }) => key));
       ({ cursor } = page);
     } while (cursor !== undefined);
     expect(new Set(found)).toEqual(new Set(keys));

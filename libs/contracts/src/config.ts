@@ -1,10 +1,14 @@
 import { z } from 'zod';
+import { sourcesSchema } from './sources.js';
 
 export const TIERS = ['free', 'basic', 'pro', 'enterprise'] as const;
 export type Tier = (typeof TIERS)[number];
 
 export const EVICTION_POLICIES = ['lru', 'lfu', 'ttl', 'random', 'reject'] as const;
 export type EvictionPolicy = (typeof EVICTION_POLICIES)[number];
+
+export const COMPRESSION_ALGORITHMS = ['lz4', 'zstd', 'gzip'] as const;
+export type CompressionAlgorithm = (typeof COMPRESSION_ALGORITHMS)[number];
 
 export const CONSISTENCY_LEVELS = ['eventual', 'quorum', 'all'] as const;
 export type ConsistencyLevel = (typeof CONSISTENCY_LEVELS)[number];
@@ -127,6 +131,30 @@ export const configSchema = z
         strategies: z
           .strictObject({
             default_strategy: z.enum(['write-through', 'write-behind', 'write-around']).default('write-through'),
+          })
+          .prefault({}),
+        compression: z
+          .strictObject({
+            enabled: z.boolean().default(true).meta({
+              description: 'Whether values are compressed in the shared layers without being asked to',
+            }),
+            algorithm: z.enum(COMPRESSION_ALGORITHMS).default('lz4'),
+            min_size_bytes: z
+              .number()
+              .int()
+              .min(0)
+              .max(64 * 1024 * 1024)
+              .default(1024)
+              .meta({ description: 'Smaller values are compressed only where `options.compress` says so' }),
+          })
+          .prefault({}),
+        sources: sourcesSchema,
+        encryption: z
+          .strictObject({
+            prefixes: z.array(z.string().min(1).max(512)).max(100).default([]).meta({
+              description:
+                'Keys that begin with one of these are encrypted in the shared layers, whatever their writer says',
+            }),
           })
           .prefault({}),
         limits: z

@@ -6,3 +6,4 @@ export * from './config.js';
 export * from './errors.js';
 export * from './health.js';
 export * from './permissions.js';
+export * from './sources.js';

@@ -1,10 +1,12 @@
 import {
   ConditionFailed,
+  EntryUnreadable,
   KeyNotFound,
   LayerTimeout,
   LayerUnavailable,
   MalformedJsonPatch,
   MergeNotPossible,
+  NoEncryptionKey,
   NotANumber,
   ReplicationIncomplete,
   StorageFull,
@@ -13,6 +15,7 @@ import {
   TooMuchContention,
 } from '@cache-system/cache-engine';
 import { ApiError, InvalidRequest } from '../platform/http/api-error.js';
+import { SourceRefused, SourceTimeout, SourceUnavailable } from '../sources/source.js';
 import { versionText } from './etag.js';
 
 const RETRY_SOON = { 'Retry-After': '1' };
@@ -41,6 +44,29 @@ export function cacheError(error: unknown, key: string): unknown {
         replicas_wanted: wanted,
       },
       { cause, headers: RETRY_SOON },
+    );
+  }
+  if (error instanceof SourceTimeout) {
+    const { source, timeoutMs: timeout_ms } = error;
+    return new ApiError('CACHE_TIMEOUT', { key, source, timeout_ms }, { cause, headers: RETRY_SOON });
+  }
+  if (error instanceof SourceUnavailable) {
+    const { source, retryAfterSeconds = 1 } = error;
+    const headers = { 'Retry-After': String(Math.ceil(retryAfterSeconds)) };
+    return new ApiError('CACHE_UNAVAILABLE', { key, source }, { cause, headers });
+  }
+  if (error instanceof SourceRefused) {
+    const { source, reason, message } = error;
+    return new ApiError('CACHE_UNAVAILABLE', { key, source, reason, detail: message }, { cause });
+  }
+  if (error instanceof NoEncryptionKey) {
+    return new InvalidRequest([{ path: 'options.encrypt', reason: 'this service has no ENCRYPTION_KEYS' }], { cause });
+  }
+  if (error instanceof EntryUnreadable) {
+    return new ApiError(
+      'INTERNAL_SERVER_ERROR',
+      { key, reason: 'the stored entry is damaged or its key is gone' },
+      { cause },
     );
   }
   if (error instanceof StorageFull) return new ApiError('STORAGE_FULL', { key }, { cause });

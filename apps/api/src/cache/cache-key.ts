@@ -13,6 +13,7 @@ const PLAIN = /^[A-Za-z0-9._~:@!$&'()*+,;=-]*$/;
 /** A key as the caller names it, and as the layers know it. */
 export interface CacheKey {
   readonly name: string;
+  readonly namespace: string;
   /** Namespace and name: no namespace has a colon, so no two keys meet. */
   readonly full: string;
 }
@@ -28,16 +29,49 @@ export function cacheKey(request: FastifyRequest): CacheKey {
   let end = start;
   while (end < url.length && url.charCodeAt(end) !== 0x2f && url.charCodeAt(end) !== 0x3f) end++;
   const encoded = url.slice(start, end);
-  const name = PLAIN.test(encoded) ? encoded : decode(encoded);
+  const name = boundedName(PLAIN.test(encoded) ? encoded : decode(encoded));
+  return keySpace(request).keyOf(name);
+}
+
+/** The keys that a caller may touch. */
+export interface KeySpace {
+  readonly namespace: string;
+  /** Those that its keys may begin with; empty: whatever they begin with. */
+  readonly allowedPrefixes: readonly string[];
+  /** @throws ApiError INSUFFICIENT_PERMISSIONS */
+  keyOf(name: string): CacheKey;
+}
+
+/** @throws ApiError INVALID_REQUEST */
+export function keySpace(request: FastifyRequest): KeySpace {
+  const principal = caller(request);
+  const namespace = namespaceOf(request, principal);
+  const { keyPrefixes: allowedPrefixes } = principal;
+  return {
+    namespace,
+    allowedPrefixes,
+    keyOf: (name) => {
+      if (allowedPrefixes.length > 0 && !allowedPrefixes.some((prefix) => name.startsWith(prefix))) {
+        throw new InsufficientPermissions({ key: name, allowed_prefixes: allowedPrefixes });
+      }
+      return { name, namespace, full: `${namespace}:${name}` };
+    },
+  };
+}
+
+/** Checks a key that comes in a body. @throws ApiError INVALID_KEY_FORMAT */
+export function checkedName(name: string): string {
+  if (CONTROL_CHARACTER.test(name)) throw invalidKey('must not contain control characters');
+  if (/\p{Surrogate}/u.test(name)) throw invalidKey('must be well-formed Unicode');
+  return boundedName(name);
+}
+
+function boundedName(name: string): string {
   if (name.length === 0) throw invalidKey('must have at least 1 byte');
   if (name.length > MAX_KEY_BYTES || Buffer.byteLength(name) > MAX_KEY_BYTES) {
     throw invalidKey(`must have at most ${MAX_KEY_BYTES} bytes of UTF-8`);
   }
-  const principal = caller(request);
-  if (principal.keyPrefixes.length > 0 && !principal.keyPrefixes.some((prefix) => name.startsWith(prefix))) {
-    throw new InsufficientPermissions({ key: name, allowed_prefixes: principal.keyPrefixes });
-  }
-  return { name, full: `${namespaceOf(request, principal)}:${name}` };
+  return name;
 }
 
 function decode(encoded: string): string {

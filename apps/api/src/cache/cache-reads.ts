@@ -1,26 +1,31 @@
-import { Cache, type Found, jsonText, type Stamp } from '@cache-system/cache-engine';
-import { type LayerName, readQuerySchema, type ReadQuery } from '@cache-system/contracts';
+import { type BodyFormat, Cache, type Format, jsonText, type Told } from '@cache-system/cache-engine';
+import { type Place, readQuerySchema, type ReadQuery } from '@cache-system/contracts';
 import { Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ApiError } from '../platform/http/api-error.js';
-import { JSON_TYPE, respond } from '../platform/http/respond.js';
+import { CONTENT_TYPES, responseFormat } from '../platform/http/formats.js';
+import { respond } from '../platform/http/respond.js';
 import { cacheError } from './cache-errors.js';
 import { cacheKey, type CacheKey } from './cache-key.js';
-import { hitHeaders, type HitRemarks, readMetadataText } from './entry-text.js';
-import { query, requireJsonAccepted } from './negotiation.js';
+import { leaf, respondDocument } from './documents.js';
+import { hitHeaders, type HitRemarks, readMetadata, readMetadataText } from './entry-text.js';
 import { readPreconditions } from './preconditions.js';
+import { query } from './query.js';
+import { readWish } from './read-wish.js';
+import { type Answer, type ReadWish, SourceReads } from './source-reads.js';
 
-/** RFC 9111, section 5.2.1.4: the newest acknowledged version, not a copy in L1. */
-const NO_CACHE = /(^|,)\s*no-cache\s*(,|$)/i;
+type Asked = Omit<Partial<ReadQuery>, 'format'> & { readonly format: BodyFormat };
 
 /** What a read has found, in L1 or below. */
 interface Hit {
-  readonly stamp: Stamp;
+  readonly stamp: Told;
+  readonly format: Format;
   readonly text: () => string;
+  readonly payload: () => Buffer;
   readonly ascii: boolean;
   readonly payloadBytes: number;
   readonly hits: number;
-  readonly layer: LayerName;
+  readonly layer: Place;
   readonly remarks?: HitRemarks;
 }
 
@@ -30,20 +35,25 @@ interface Hit {
  */
 @Injectable()
 export class CacheReads {
-  constructor(private readonly cache: Cache) {}
+  constructor(
+    private readonly cache: Cache,
+    private readonly sources: SourceReads,
+  ) {}
 
   answer(request: FastifyRequest, reply: FastifyReply): void | Promise<void> {
-    requireJsonAccepted(request);
+    const format = responseFormat(request);
     const key = cacheKey(request);
-    const asked = query(readQuerySchema, request);
-    const fresh = NO_CACHE.test(request.headers['cache-control'] ?? '');
-    const slot = fresh ? undefined : this.cache.peek(key.full);
-    if (slot === undefined) return this.load(request, reply, key, asked, fresh);
+    const asked = { ...query(readQuerySchema, request), format };
+    const wish = readWish(request.headers['cache-control']);
+    const slot = wish.fresh ? undefined : this.cache.peek(key.full);
+    if (slot === undefined) return this.load(request, reply, key, asked, wish);
     this.cache.countHit(slot);
     const { ascii, payloadBytes, hits } = slot;
     this.send(request, reply, key, asked, {
       stamp: slot,
+      format: slot.format,
       text: () => slot.text(),
+      payload: () => slot.payload(),
       ascii,
       payloadBytes,
       hits,
@@ -55,39 +65,54 @@ export class CacheReads {
     request: FastifyRequest,
     reply: FastifyReply,
     key: CacheKey,
-    asked: Partial<ReadQuery>,
-    fresh: boolean,
+    asked: Asked,
+    wish: ReadWish,
   ): Promise<void> {
-    let found: Found;
+    let found: Answer;
     try {
-      found = await this.cache.load(key.full, fresh);
+      found = await this.sources.load(key, wish);
     } catch (error) {
       throw cacheError(error, key.name);
     }
     const { entry, layer, hits } = found;
-    const { ascii, payload } = entry;
-    const text = () => jsonText(entry);
-    const hit = { stamp: entry, text, ascii, payloadBytes: payload.length, hits, layer, remarks: found };
-    this.send(request, reply, key, asked, hit);
+    const { format, ascii, payload } = entry;
+    this.send(request, reply, key, asked, {
+      stamp: entry,
+      format,
+      text: () => jsonText(entry),
+      payload: () => payload,
+      ascii,
+      payloadBytes: payload.length,
+      hits,
+      layer,
+      remarks: found,
+    });
   }
 
   private send(
     request: FastifyRequest,
     reply: FastifyReply,
     key: CacheKey,
-    { include_metadata: includeMetadata }: Partial<ReadQuery>,
-    { stamp, text, ascii, payloadBytes, hits, layer, remarks }: Hit,
+    { include_metadata: withMetadata, format }: Asked,
+    hit: Hit,
   ): void {
+    const { stamp, ascii, payloadBytes, hits, layer, remarks } = hit;
     const headers = hitHeaders(stamp, layer, remarks);
     if (request.headers['if-none-match'] !== undefined || request.headers['if-match'] !== undefined) {
       const outcome = readPreconditions(request, stamp.version);
       if (outcome === 'failed') throw new ApiError('PRECONDITION_FAILED', { key: key.name });
       if (outcome === 'not-modified') return respond(request, reply, 304, headers);
     }
-    headers.push('Content-Type', JSON_TYPE);
+    if (format !== 'json' || hit.format !== 'json') {
+      const value = leaf({ format: hit.format, payload: hit.payload() });
+      const metadata = withMetadata ? readMetadata(stamp, payloadBytes, layer, hits) : undefined;
+      const document = { key: key.name, value, metadata };
+      return respondDocument(request, reply, format, 200, headers, document, 'ReadResponse');
+    }
+    headers.push('Content-Type', CONTENT_TYPES.json);
     const keyText = JSON.stringify(key.name);
-    const rest = includeMetadata ? `,"metadata":${readMetadataText(stamp, payloadBytes, layer, hits)}}` : '}';
-    const body = `{"key":${keyText},"value":${text()}${rest}`;
+    const rest = withMetadata ? `,"metadata":${readMetadataText(stamp, payloadBytes, layer, hits)}}` : '}';
+    const body = `{"key":${keyText},"value":${hit.text()}${rest}`;
     respond(request, reply, 200, headers, body, ascii && keyText.length === Buffer.byteLength(keyText));
   }
 }

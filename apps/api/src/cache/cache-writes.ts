@@ -1,13 +1,13 @@
 import {
   addNumbers,
   applyJsonPatch,
+  type BodyFormat,
   Cache,
   type Condition,
   ConditionFailed,
   deepMerge,
   type Entry,
   isNumber,
-  jsonText,
   KeyNotFound,
   MAX_DEPTH,
   mergePatch,
@@ -18,28 +18,38 @@ import {
   shallowMerge,
   TooDeep,
   type Value,
-  type Written,
 } from '@cache-system/cache-engine';
-import { deleteQuerySchema, patchQuerySchema, writeQuerySchema } from '@cache-system/contracts';
+import {
+  deleteQuerySchema,
+  patchQuerySchema,
+  type Place,
+  type Strategy,
+  type WriteOptions,
+  writeQuerySchema,
+} from '@cache-system/contracts';
 import { Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ApiError, InvalidRequest } from '../platform/http/api-error.js';
 import { LiveConfig } from '../platform/live-config.js';
-import { elapsedMs, JSON_TYPE, respond } from '../platform/http/respond.js';
+import { CONTENT_TYPES, responseFormat } from '../platform/http/formats.js';
+import type { HeaderList } from '../platform/http/header-list.js';
+import { elapsedMs, respond } from '../platform/http/respond.js';
+import { CacheCollections } from './cache-collections.js';
 import { cacheError } from './cache-errors.js';
 import { cacheKey, type CacheKey } from './cache-key.js';
+import { asJsonText, fromJsonText, leaf, rawBody, respondDocument } from './documents.js';
 import { stampText, writeMetadataText } from './entry-text.js';
 import { etag, parseVersion } from './etag.js';
-import { query, requireJsonAccepted } from './negotiation.js';
 import { writeCondition } from './preconditions.js';
+import { query } from './query.js';
+import { SourceWrites, type StoredAt } from './source-writes.js';
 import {
-  type PatchBody,
   readIncrementBody,
   readJsonText,
   readPatchBody,
   readTouchBody,
   readWriteBody,
-  storableValue,
+  requireStorable,
 } from './write-body.js';
 
 /** A number with more digits is a text somebody took for a number, and adding to it would take long. */
@@ -58,6 +68,8 @@ export class CacheWrites {
   constructor(
     private readonly cache: Cache,
     private readonly config: LiveConfig,
+    private readonly collections: CacheCollections,
+    private readonly sources: SourceWrites,
   ) {}
 
   async put(request: FastifyRequest, reply: FastifyReply): Promise<void> {
@@ -69,81 +81,113 @@ export class CacheWrites {
     await this.store(request, reply, true);
   }
 
+  /** Stores one of the entries of a bulk request. */
+  async storeOne(
+    key: CacheKey,
+    value: Value,
+    options: WriteOptions & { readonly strategy?: Strategy | undefined },
+  ): Promise<StoredAt> {
+    const { if_version: ifVersion, strategy } = options;
+    this.storable(value);
+    const condition = combine(undefined, ifVersion);
+    try {
+      return await this.sources.store(key, strategy, false, (through) =>
+        this.cache.put(key.full, value, { ...storageOptions(options), ...through, condition }),
+      );
+    } catch (error) {
+      if (error instanceof ConditionFailed) {
+        throw new ApiError('CACHE_KEY_CONFLICT', { key: key.name, if_version: ifVersion }, { cause: error });
+      }
+      throw error;
+    }
+  }
+
+  /** Removes one of the entries of a bulk request. @returns from where */
+  removeOne(key: CacheKey): Promise<readonly Place[]> {
+    return this.sources.remove(key, () => this.cache.remove(key.full));
+  }
+
   async patch(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    requireJsonAccepted(request);
+    const format = responseFormat(request);
     const key = cacheKey(request);
     const asked = query(patchQuerySchema, request);
     const { merge, options } = this.readPatch(request);
     const written = await this.attempt(request, key, options.if_version, true, (condition) =>
-      this.cache.revise(
-        key.full,
-        (current) => {
-          if (!current) throw new KeyNotFound(this.cache.layerNames);
-          return this.storable(merge(jsonText(current)));
-        },
-        { ttlSeconds: asked.ttl ?? options.ttl, replicate: options.replicate, condition },
+      this.sources.store(key, undefined, true, (through) =>
+        this.cache.revise(
+          key.full,
+          (current) => {
+            if (!current) throw new KeyNotFound(this.cache.layerNames);
+            return this.storable(fromJsonText(merge(asJsonText(current)), current.format));
+          },
+          { ...storageOptions({ ...options, ttl: asked.ttl ?? options.ttl }), ...through, condition },
+        ),
       ),
     );
-    sendWritten(request, reply, key, written);
+    sendWritten(request, reply, format, key, written);
   }
 
   async remove(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const { cascade = true, pattern, dry_run: dryRun } = query(deleteQuerySchema, request);
+    if (pattern !== undefined) return this.collections.removePattern(request, reply, pattern, dryRun);
     const key = cacheKey(request);
-    const { cascade = true } = query(deleteQuerySchema, request);
     const layers = await this.attempt(request, key, undefined, true, (condition) =>
-      cascade ? this.cache.remove(key.full, condition) : this.cache.dropFromL1(key.full, condition),
+      cascade
+        ? this.sources.remove(key, () => this.cache.remove(key.full, condition))
+        : this.cache.dropFromL1(key.full, condition),
     );
     respond(request, reply, 204, ['X-Deleted-From', layers.join(','), 'X-Deletion-Time', `${elapsedMs(request)}ms`]);
   }
 
   async touch(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    requireJsonAccepted(request);
+    const format = responseFormat(request);
     const key = cacheKey(request);
-    const { ttl } = readTouchBody(rawBody(request));
+    const { ttl } = readTouchBody(request);
     const stamp = await this.attempt(request, key, undefined, true, (condition) =>
       this.cache.touch(key.full, ttl, condition),
     );
     const body = `{"key":${JSON.stringify(key.name)},"status":"touched","metadata":{${stampText(stamp)}}}`;
-    respond(request, reply, 200, ['Content-Type', JSON_TYPE, 'ETag', etag(stamp.version)], body);
+    send(request, reply, format, 200, ['ETag', etag(stamp.version)], body, 'TouchResponse');
   }
 
   async increment(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    requireJsonAccepted(request);
+    const format = responseFormat(request);
     const key = cacheKey(request);
-    const { byText, initialText, ttl } = readIncrementBody(rawBody(request));
-    const written = await this.attempt(request, key, undefined, false, async (condition) => {
-      const options = { ttlSeconds: ttl, condition };
-      const [by, initial] = [plainInteger(byText), plainInteger(initialText)];
-      const added =
-        by === undefined || initial === undefined
-          ? undefined
-          : await this.cache.increment(key.full, { by, initial, ...options });
-      return added ?? this.cache.revise(key.full, (current) => this.sum(current, initialText, byText), options);
-    });
-    sendWritten(request, reply, key, written, `,"value":${jsonText(written.entry)}`);
+    const { byText, initialText, ttl } = readIncrementBody(request);
+    const written = await this.attempt(request, key, undefined, false, (condition) =>
+      this.sources.store(key, undefined, true, async (through) => {
+        const options = { ttlSeconds: ttl, condition, ...through };
+        const [by, initial] = [plainInteger(byText), plainInteger(initialText)];
+        const inOneStep = by !== undefined && initial !== undefined && through.through === undefined;
+        const added = inOneStep ? await this.cache.increment(key.full, { by, initial, ...options }) : undefined;
+        return added ?? this.cache.revise(key.full, (current) => this.sum(current, initialText, byText), options);
+      }),
+    );
+    sendWritten(request, reply, format, key, written, written.entry);
   }
 
   private sum(current: Entry | undefined, initialText: string, byText: string): Value {
-    const text = current ? jsonText(current) : initialText;
+    const text = current ? asJsonText(current) : initialText;
     if (text.length > MAX_DIGITS || !isNumber(text)) throw new NotANumber('first');
-    return this.storable(addNumbers(text, byText));
+    return this.storable(fromJsonText(addNumbers(text, byText), current?.format ?? 'json'));
   }
 
   private async store(request: FastifyRequest, reply: FastifyReply, mustExist: boolean): Promise<void> {
-    requireJsonAccepted(request);
+    const format = responseFormat(request);
     const key = cacheKey(request);
     const asked = query(writeQuerySchema, request);
-    const { valueText, options } = readWriteBody(rawBody(request));
-    const value = this.storable(valueText);
+    const { value, options } = readWriteBody(request);
+    this.storable(value);
     const written = await this.attempt(request, key, options.if_version, mustExist, (condition) =>
-      this.cache.put(key.full, value, {
-        ttlSeconds: asked.ttl ?? options.ttl,
-        strategy: asked.strategy,
-        replicate: options.replicate,
-        condition: mustExist ? onExisting(condition) : condition,
-      }),
+      this.sources.store(key, asked.strategy, mustExist, (through) =>
+        this.cache.put(key.full, value, {
+          ...storageOptions({ ...options, ttl: asked.ttl ?? options.ttl }),
+          ...through,
+          condition: mustExist ? onExisting(condition) : condition,
+        }),
+      ),
     );
-    sendWritten(request, reply, key, written);
+    sendWritten(request, reply, format, key, written);
   }
 
   /**
@@ -176,7 +220,7 @@ export class CacheWrites {
     }
   }
 
-  private readPatch(request: FastifyRequest): Pick<PatchBody, 'options'> & { merge: (current: string) => string } {
+  private readPatch(request: FastifyRequest): { options: WriteOptions; merge: (current: string) => string } {
     const type = request.headers['content-type'] ?? '';
     if (/^application\/merge-patch\+json/i.test(type)) {
       const patch = readJsonText(rawBody(request));
@@ -193,7 +237,7 @@ export class CacheWrites {
         },
       };
     }
-    const { valueText, options, mergeStrategy } = readPatchBody(rawBody(request));
+    const { valueText, options, mergeStrategy } = readPatchBody(request);
     return { options, merge: (current) => MERGES[mergeStrategy](current, valueText) };
   }
 
@@ -208,14 +252,36 @@ export class CacheWrites {
     }
   }
 
-  private storable(text: string) {
-    return storableValue(text, this.config.current.cache.limits.max_value_bytes);
+  private storable(value: Value): Value {
+    requireStorable(value, this.maxValueBytes);
+    return value;
+  }
+
+  private get maxValueBytes(): number {
+    return this.config.current.cache.limits.max_value_bytes;
   }
 }
 
-/** The body of a route that takes it as it came. */
-function rawBody(request: FastifyRequest): Buffer | undefined {
-  return request.body as Buffer | undefined;
+/** The options of a write in terms of the engine. */
+function storageOptions(options: WriteOptions) {
+  const { ttl, replicate, tags, compress, encrypt, ttl_jitter: ttlJitter, sliding } = options;
+  const { stale_while_revalidate: staleWhileRevalidateSeconds, stale_if_error: staleIfErrorSeconds } = options;
+  if (sliding && (staleWhileRevalidateSeconds ?? staleIfErrorSeconds)) {
+    throw new InvalidRequest([
+      { path: 'options.sliding', reason: 'cannot be combined with stale_*: reads would renew it' },
+    ]);
+  }
+  return {
+    staleWhileRevalidateSeconds,
+    staleIfErrorSeconds,
+    ttlSeconds: ttl,
+    replicate,
+    tags: tags && [...new Set(tags)],
+    compress,
+    encrypt,
+    ttlJitter,
+    sliding,
+  };
 }
 
 function combine(http: Condition | undefined, ifVersion: string | undefined): Condition | undefined {
@@ -232,10 +298,39 @@ function onExisting(condition: Condition | undefined): Condition {
   return condition?.exists === false ? { versionIn: [] } : { ...condition, exists: true };
 }
 
-function sendWritten(request: FastifyRequest, reply: FastifyReply, key: CacheKey, written: Written, more = ''): void {
+/** @param value of an increment, which answers with it */
+function sendWritten(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  format: BodyFormat,
+  key: CacheKey,
+  written: StoredAt,
+  value?: Value,
+): void {
   const { entry, status, layers } = written;
   const held = layers.map((layer) => `"${layer}"`).join(',');
-  const body = `{"key":${JSON.stringify(key.name)},"status":"${status}"${more},"metadata":${writeMetadataText(written)},"cache_layers":[${held}]}`;
-  const headers = ['Content-Type', JSON_TYPE, 'ETag', etag(entry.version)];
-  respond(request, reply, status === 'created' ? 201 : 200, headers, body);
+  const valueText = value ? `,"value":${asJsonText(value)}` : '';
+  const body = `{"key":${JSON.stringify(key.name)},"status":"${status}"${valueText},"metadata":${writeMetadataText(written)},"cache_layers":[${held}]}`;
+  const message = value ? 'IncrementResponse' : 'WriteResponse';
+  send(request, reply, format, status === 'created' ? 201 : 200, ['ETag', etag(entry.version)], body, message, value);
+}
+
+/** Sends what is put together as JSON, in the format that is asked for. @param value of the document, to lose no digit */
+function send(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  format: BodyFormat,
+  status: number,
+  headers: HeaderList,
+  text: string,
+  messageName: string,
+  value?: Value,
+): void {
+  if (format === 'json') {
+    headers.push('Content-Type', CONTENT_TYPES.json);
+    respond(request, reply, status, headers, text);
+  } else {
+    const document = { ...(JSON.parse(text) as object), ...(value && { value: leaf(value) }) };
+    respondDocument(request, reply, format, status, headers, document, messageName);
+  }
 }

@@ -1,7 +1,20 @@
 import {
+  bulkDeleteRequestSchema,
+  bulkDeleteResponseSchema,
+  bulkGetRequestSchema,
+  bulkGetResponseSchema,
+  bulkSetRequestSchema,
+  bulkSetResponseSchema,
+  deleteManyQuerySchema,
+  deleteManyResponseSchema,
   deleteQuerySchema,
+  deletionJobSchema,
   incrementRequestSchema,
   incrementResponseSchema,
+  invalidateRequestSchema,
+  invalidateResponseSchema,
+  listQuerySchema,
+  listResponseSchema,
   patchQuerySchema,
   patchRequestSchema,
   readQuerySchema,
@@ -12,7 +25,7 @@ import {
   writeRequestSchema,
   writeResponseSchema,
 } from '@cache-system/contracts';
-import { applyDecorators, Controller, Delete, Get, Head, Patch, Post, Put, Req, Res } from '@nestjs/common';
+import { applyDecorators, Controller, Delete, Get, Head, HttpCode, Patch, Post, Put, Req, Res } from '@nestjs/common';
 import { RouteConfig } from '@nestjs/platform-fastify';
 import {
   ApiConsumes,
@@ -28,18 +41,22 @@ import {
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Requires } from '../auth/access.js';
 import { ApiErrors, ApiJsonBody, ApiQueries } from '../platform/http/openapi.js';
+import { CacheBulk } from './cache-bulk.js';
+import { CacheCollections } from './cache-collections.js';
 import { CacheReads } from './cache-reads.js';
 import { CacheWrites } from './cache-writes.js';
 import { examples } from './examples.js';
 
+const Namespace = () =>
+  ApiHeader({
+    name: 'X-Cache-Namespace',
+    required: false,
+    description: 'For users: the namespace; `default` if left out',
+  });
 const Key = () =>
   applyDecorators(
     ApiParam({ name: 'key', description: '1 to 512 bytes of UTF-8, percent-encoded', example: 'user:12345' }),
-    ApiHeader({
-      name: 'X-Cache-Namespace',
-      required: false,
-      description: 'For users: the namespace; `default` if left out',
-    }),
+    Namespace(),
   );
 const Preconditions = () =>
   applyDecorators(
@@ -71,7 +88,118 @@ export class CacheController {
   constructor(
     private readonly reads: CacheReads,
     private readonly writes: CacheWrites,
+    private readonly collections: CacheCollections,
+    private readonly bulk: CacheBulk,
   ) {}
+
+  @Get()
+  @Requires('cache:read')
+  @Namespace()
+  @ApiQueries(listQuerySchema)
+  @ApiOperation({
+    summary: 'List keys',
+    description:
+      'Keys with their metadata, page by page, in no particular order: each entry that is there all the while comes at least once. `pattern`, `prefix` and `tag` all have to fit.',
+  })
+  @ApiOkResponse({ standardSchema: listResponseSchema, example: examples.list })
+  @ApiErrors(...READ_ERRORS)
+  listEntries(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    return this.collections.list(request, reply);
+  }
+
+  @Delete()
+  @Requires('cache:write')
+  @RouteConfig({ rawBody: true })
+  @Namespace()
+  @ApiQueries(deleteManyQuerySchema)
+  @ApiOperation({
+    summary: 'Delete entries by pattern or tag',
+    description:
+      'Entries with a tag are gone at once, however many there are; clearing them away, as deleting by pattern, goes page by page. What takes longer than half a second is answered with 202 and a job.',
+  })
+  @ApiOkResponse({ standardSchema: deleteManyResponseSchema, example: examples.deletedMany })
+  @ApiResponse({
+    status: 202,
+    description: 'It goes on: `job` says how far it is',
+    standardSchema: deleteManyResponseSchema,
+    example: examples.deletingMany,
+  })
+  @ApiErrors(...READ_ERRORS)
+  deleteEntries(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    return this.collections.removeMany(request, reply);
+  }
+
+  @Get('jobs/:id')
+  @Requires('cache:read')
+  @Namespace()
+  @ApiParam({ name: 'id', description: 'As the answer with 202 gave it', example: examples.job.id })
+  @ApiOperation({
+    summary: 'Ask how far a deletion of many entries is',
+    description: 'Of a deletion that was answered with 202. It can be asked for until a day after its end.',
+  })
+  @ApiOkResponse({ standardSchema: deletionJobSchema, example: examples.job })
+  @ApiErrors(...READ_ERRORS, 'RESOURCE_NOT_FOUND')
+  readDeletionJob(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    return this.collections.job(request, reply);
+  }
+
+  @Post('invalidate')
+  @HttpCode(200)
+  @Requires('cache:write')
+  @RouteConfig({ rawBody: true })
+  @Namespace()
+  @ApiJsonBody(invalidateRequestSchema, examples.invalidate)
+  @ApiOperation({
+    summary: 'Invalidate by keys, tags, pattern or prefix',
+    description: 'To invalidate a tag takes the same time whatever the number of entries with it.',
+  })
+  @ApiOkResponse({ standardSchema: invalidateResponseSchema, example: examples.invalidated })
+  @ApiErrors(...READ_ERRORS)
+  invalidateEntries(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    return this.collections.invalidate(request, reply);
+  }
+
+  @Post('bulk/get')
+  @HttpCode(200)
+  @Requires('cache:read')
+  @RouteConfig({ rawBody: true })
+  @Namespace()
+  @ApiJsonBody(bulkGetRequestSchema, examples.bulkGet)
+  @ApiOperation({ summary: 'Retrieve up to 1,000 entries', description: 'One result for each key.' })
+  @ApiOkResponse({ standardSchema: bulkGetResponseSchema, example: examples.bulkGot })
+  @ApiErrors(...READ_ERRORS)
+  bulkGet(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    return this.bulk.get(request, reply);
+  }
+
+  @Post('bulk/set')
+  @HttpCode(200)
+  @Requires('cache:write')
+  @RouteConfig({ rawBody: true, bulkBody: true })
+  @Namespace()
+  @ApiJsonBody(bulkSetRequestSchema, examples.bulkSet)
+  @ApiOperation({
+    summary: 'Store up to 1,000 entries',
+    description: 'One result for each key; of a key that comes twice the last value counts.',
+  })
+  @ApiOkResponse({ standardSchema: bulkSetResponseSchema, example: examples.bulkStored })
+  @ApiErrors(...READ_ERRORS, 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE')
+  bulkSet(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    return this.bulk.set(request, reply);
+  }
+
+  @Post('bulk/delete')
+  @HttpCode(200)
+  @Requires('cache:write')
+  @RouteConfig({ rawBody: true })
+  @Namespace()
+  @ApiJsonBody(bulkDeleteRequestSchema, examples.bulkDelete)
+  @ApiOperation({ summary: 'Remove up to 1,000 entries', description: 'One result for each key.' })
+  @ApiOkResponse({ standardSchema: bulkDeleteResponseSchema, example: examples.bulkDeleted })
+  @ApiErrors(...READ_ERRORS)
+  bulkDelete(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    return this.bulk.remove(request, reply);
+  }
 
   // Before GET, for which Fastify would otherwise add a HEAD route of its own.
   @Head(':key')

@@ -1,14 +1,32 @@
 import { Module } from '@nestjs/common';
 import { AuthModule } from '../auth/auth.module.js';
 import { EngineModule } from '../platform/engine/engine.module.js';
+import { SourcesModule } from '../sources/sources.module.js';
 import { CacheController } from './cache.controller.js';
+import { CacheBulk } from './cache-bulk.js';
+import { CacheCollections } from './cache-collections.js';
 import { CacheReads } from './cache-reads.js';
 import { CacheWrites } from './cache-writes.js';
 import { FastLane } from './fast-lane.js';
+import { SchemaController } from './schema.controller.js';
+import { SourceReads } from './source-reads.js';
+import { SourceWatches } from './source-watches.js';
+import { SourceWrites } from './source-writes.js';
+import { Sweeps } from './sweeps.js';
 
 @Module({
-  imports: [AuthModule, EngineModule],
-  controllers: [CacheController],
-  providers: [CacheReads, CacheWrites, FastLane],
+  imports: [AuthModule, EngineModule, SourcesModule],
+  controllers: [CacheController, SchemaController],
+  providers: [
+    CacheReads,
+    CacheWrites,
+    CacheCollections,
+    CacheBulk,
+    Sweeps,
+    SourceReads,
+    SourceWrites,
+    SourceWatches,
+    FastLane,
+  ],
 })
 export class CacheModule {}

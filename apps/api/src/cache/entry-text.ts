@@ -1,5 +1,5 @@
-import type { Stamp, Written } from '@cache-system/cache-engine';
-import type { LayerName } from '@cache-system/contracts';
+import { currentUntilMs, type Told, type Written } from '@cache-system/cache-engine';
+import type { LayerName, Place } from '@cache-system/contracts';
 import type { HeaderList } from '../platform/http/header-list.js';
 import { etag, versionText } from './etag.js';
 
@@ -7,9 +7,11 @@ import { etag, versionText } from './etag.js';
 // times as long for every write.
 
 /** Members of `metadata` that every entry has, without the braces. */
-export function stampText({ createdAtMs, updatedAtMs, expiresAtMs, version }: Stamp): string {
-  const expiresAt = expiresAtMs === 0 ? 'null' : `"${timestamp(expiresAtMs)}"`;
-  return `"created_at":"${timestamp(createdAtMs)}","updated_at":"${timestamp(updatedAtMs)}","expires_at":${expiresAt},"version":"${versionText(version)}"`;
+export function stampText(told: Told): string {
+  const { createdAtMs, updatedAtMs, version } = told;
+  const expiresAtMs = currentUntilMs(told);
+  const expiresAt = expiresAtMs === 0 ? 'null' : `"${isoTime(expiresAtMs)}"`;
+  return `"created_at":"${isoTime(createdAtMs)}","updated_at":"${isoTime(updatedAtMs)}","expires_at":${expiresAt},"version":"${versionText(version)}"`;
 }
 
 /** How a read was answered, where that is not simply by a copy that is known to be good. */
@@ -19,9 +21,11 @@ export interface HitRemarks {
 }
 
 /** What the headers of a response tell of the entry in it. */
-export function hitHeaders(entry: Stamp, layer: LayerName, remarks?: HitRemarks): HeaderList {
+export function hitHeaders(entry: Told, place: Place, remarks?: HitRemarks): HeaderList {
   const nowMs = Date.now();
-  const ttl = entry.expiresAtMs === 0 ? '' : `; ttl=${Math.ceil((entry.expiresAtMs - nowMs) / 1000)}`;
+  const currentUntil = currentUntilMs(entry);
+  const ttl = currentUntil === 0 ? '' : `; ttl=${Math.ceil((currentUntil - nowMs) / 1000)}`;
+  const isHit = place !== 'SOURCE';
   return [
     'ETag',
     etag(entry.version),
@@ -30,36 +34,53 @@ export function hitHeaders(entry: Stamp, layer: LayerName, remarks?: HitRemarks)
     'Cache-Control',
     'private, no-cache',
     'X-Cache-Status',
-    remarks?.stale ? 'STALE' : 'HIT',
+    !isHit ? 'MISS' : remarks?.stale ? 'STALE' : 'HIT',
     'X-Cache-Layer',
-    layer,
+    place,
     'Cache-Status',
-    `cache-system; hit${ttl}; detail=${remarks ? detail(layer, remarks) : layer}`,
+    `cache-system; ${isHit ? 'hit' : 'fwd=miss; stored'}${ttl}; detail=${remarks ? detail(place, remarks) : place}`,
   ];
 }
 
-function detail(layer: LayerName, { stale, unavailable }: HitRemarks): string {
+function detail(layer: Place, { stale, unavailable }: HitRemarks): string {
   if (!stale && unavailable.length === 0) return layer;
   const remarks = [stale ? `${layer} unchecked` : layer, ...unavailable.map((name) => `${name} unavailable`)];
   return `"${remarks.join(', ')}"`;
 }
 
 /** `metadata` of a read. */
-export function readMetadataText(stamp: Stamp, sizeBytes: number, layer: LayerName, hits: number): string {
+export function readMetadataText(stamp: Told, sizeBytes: number, layer: Place, hits: number): string {
   return `{${stampText(stamp)},"hit_count":${hits},"size_bytes":${sizeBytes},"cache_layer":"${layer}"}`;
 }
 
-/** `metadata` of a write. Values are stored as they came. */
-export function writeMetadataText({ entry, replicatedTo }: Written): string {
+/** The same for documents that are put together from many entries. */
+export function readMetadata(stamp: Told, sizeBytes: number, layer: Place, hits: number) {
+  const expiresAtMs = currentUntilMs(stamp);
+  return {
+    created_at: isoTime(stamp.createdAtMs),
+    updated_at: isoTime(stamp.updatedAtMs),
+    expires_at: expiresAtMs === 0 ? null : isoTime(expiresAtMs),
+    version: versionText(stamp.version),
+    hit_count: hits,
+    size_bytes: sizeBytes,
+    cache_layer: layer,
+  };
+}
+
+/** `metadata` of a write. */
+export function writeMetadataText({ entry, storedBytes, replicatedTo }: Omit<Written, 'layers'>): string {
   const replicas = replicatedTo.length === 0 ? '[]' : JSON.stringify(replicatedTo);
-  return `{${stampText(entry)},"size_bytes":${entry.payload.length},"compression_ratio":1,"replicated_to":${replicas}}`;
+  const sizeBytes = entry.payload.length;
+  // Encryption adds bytes; that is not what the ratio is about, and it may come out above 1.
+  const ratio = sizeBytes === 0 ? 1 : Math.round((storedBytes / sizeBytes) * 1000) / 1000;
+  return `{${stampText(entry)},"size_bytes":${sizeBytes},"compression_ratio":${ratio},"replicated_to":${replicas}}`;
 }
 
 let lastMs = -1;
 let lastText = '';
 
-/** RFC 3339. Under load most times are the same as the one before. */
-function timestamp(ms: number): string {
+/** RFC 3339 in UTC. Under load most times are the same as the one before. */
+export function isoTime(ms: number): string {
   if (ms !== lastMs) {
     lastText = new Date(ms).toISOString();
     lastMs = ms;

@@ -4,8 +4,9 @@ import { Injectable } from '@nestjs/common';
 import { AccessGuard } from '../auth/access.guard.js';
 import { RateLimiter, RateLimitExceeded } from '../auth/rate-limiter.js';
 import { Drain } from '../platform/drain.js';
+import { CONTENT_TYPES } from '../platform/http/formats.js';
 import { requestId } from '../platform/http/request-id.js';
-import { type Exchange, JSON_TYPE, pushCommonHeaders } from '../platform/http/respond.js';
+import { type Exchange, pushCommonHeaders } from '../platform/http/respond.js';
 import { takesWhole, writeWhole } from '../platform/http/whole-response.js';
 import { Traffic } from '../platform/traffic.js';
 import { hitHeaders } from './entry-text.js';
@@ -50,7 +51,7 @@ export class FastLane {
     const principal = this.guard.recall(headers, 'cache:read');
     if (principal === undefined || principal.namespace === null || principal.keyPrefixes.length > 0) return false;
     const slot = this.cache.peek(`${principal.namespace}:${name}`);
-    if (slot === undefined) return false;
+    if (slot?.format !== 'json') return false;
     const exchange: Exchange = { id: requestId(request), startedAt, rateLimit: undefined };
     try {
       exchange.rateLimit = this.limiter.admit(principal);
@@ -61,7 +62,7 @@ export class FastLane {
 
     this.cache.countHit(slot);
     const answer = hitHeaders(slot, 'L1');
-    answer.push('Content-Type', JSON_TYPE);
+    answer.push('Content-Type', CONTENT_TYPES.json);
     pushCommonHeaders(exchange, answer);
     writeWhole(response, 200, answer, `{"key":"${name}","value":${slot.text()}}`, slot.ascii);
     this.traffic.record(200, performance.now() - startedAt);

@@ -1,6 +1,17 @@
-import { DuplicateMember, jsonValue, MAX_DEPTH, memberTexts, TooDeep, type Value } from '@cache-system/cache-engine';
 import {
+  DuplicateMember,
+  Encoded,
+  jsonValue,
+  MAX_DEPTH,
+  memberTexts,
+  TooDeep,
+  type Value,
+} from '@cache-system/cache-engine';
+import {
+  bulkSetEntrySchema,
+  bulkSetRequestSchema,
   incrementRequestSchema,
+  MAX_BULK_KEYS,
   type MergeStrategy,
   patchRequestSchema,
   type TouchRequest,
@@ -8,41 +19,64 @@ import {
   type WriteOptions,
   writeRequestSchema,
 } from '@cache-system/contracts';
-import type { z } from 'zod';
+import type { FastifyRequest } from 'fastify';
+import { z } from 'zod';
 import { ApiError, InvalidRequest } from '../platform/http/api-error.js';
+import { requestFormat } from '../platform/http/formats.js';
 import { parseJsonBody } from '../platform/http/json-body.js';
 import { validate } from '../platform/http/validation.js';
+import { asJsonText, rawBody, readMembers, valueOf } from './documents.js';
 
-/** A body of which the members are texts, exactly as they came. */
+/** A JSON body of which the members are texts, exactly as they came. */
 type Members = ReadonlyMap<string, string>;
 
 export interface WriteBody {
-  readonly valueText: string;
+  readonly value: Value;
   readonly options: WriteOptions;
 }
 
-export interface PatchBody extends WriteBody {
+export interface PatchBody {
+  readonly valueText: string;
   readonly mergeStrategy: MergeStrategy;
+  readonly options: WriteOptions;
 }
 
 const NO_OPTIONS: WriteOptions = Object.freeze({});
 const writeRest = writeRequestSchema.omit({ value: true });
 const patchRest = patchRequestSchema.omit({ value: true });
+const encodedSchema = z.instanceof(Encoded, { error: 'is required' });
+const encodedEntries = z
+  .array(bulkSetEntrySchema.extend({ value: encodedSchema }))
+  .min(1)
+  .max(MAX_BULK_KEYS);
+const bulkSetSchema = bulkSetRequestSchema.extend({ entries: encodedEntries });
 
 /** Body of PUT and POST. @throws InvalidRequest */
-export function readWriteBody(bytes: Buffer | undefined): WriteBody {
-  const members = readMembers(bytes);
-  const valueText = readValue(members);
-  if (members.size === 1) return { valueText, options: NO_OPTIONS };
-  return { valueText, options: readRest(writeRest, members).options ?? NO_OPTIONS };
+export function readWriteBody(request: FastifyRequest): WriteBody {
+  if (requestFormat(request) !== 'json') {
+    const { value, rest } = readEncoded(request, 'WriteRequest');
+    return { value: valueOf(value), options: validate(writeRest, rest).options ?? NO_OPTIONS };
+  }
+  const members = readJsonMembers(rawBody(request));
+  const value = jsonValue(readValue(members));
+  if (members.size === 1) return { value, options: NO_OPTIONS };
+  return { value, options: readRest(writeRest, members).options ?? NO_OPTIONS };
 }
 
-/** Body of PATCH as `application/json`. @throws InvalidRequest */
-export function readPatchBody(bytes: Buffer | undefined): PatchBody {
-  const members = readMembers(bytes);
-  const valueText = readValue(members);
-  const { options = NO_OPTIONS, merge_strategy: mergeStrategy = 'deep' } = readRest(patchRest, members);
-  return { valueText, options, mergeStrategy };
+/** Body of PATCH that says how to merge. @throws InvalidRequest */
+export function readPatchBody(request: FastifyRequest): PatchBody {
+  if (requestFormat(request) !== 'json') {
+    const { value, rest } = readEncoded(request, 'PatchRequest');
+    return { valueText: asJsonText(valueOf(value)), ...patchOptions(validate(patchRest, rest)) };
+  }
+  const members = readJsonMembers(rawBody(request));
+  return { valueText: readValue(members), ...patchOptions(readRest(patchRest, members)) };
+}
+
+/** Body of a bulk set. @throws InvalidRequest */
+export function readBulkSet(request: FastifyRequest): z.infer<typeof bulkSetSchema> {
+  const shape = { rawMembers: 'entries[].value', messageName: 'BulkSetRequest' } as const;
+  return validate(bulkSetSchema, readMembers(requestFormat(request), rawBody(request) ?? Buffer.alloc(0), shape));
 }
 
 export interface IncrementBody {
@@ -51,19 +85,31 @@ export interface IncrementBody {
   readonly ttl: number | undefined;
 }
 
-/** Body of an increment; none at all means "by 1". The numbers stay texts, so that no digit is lost. */
-export function readIncrementBody(bytes: Buffer | undefined): IncrementBody {
-  const members = bytes === undefined || bytes.length === 0 ? new Map<string, string>() : readMembers(bytes);
+/** Body of an increment; none at all means "by 1". JSON numbers stay texts, so that no digit is lost. */
+export function readIncrementBody(request: FastifyRequest): IncrementBody {
+  const bytes = rawBody(request);
+  const isEmpty = bytes === undefined || bytes.length === 0;
+  const format = requestFormat(request);
+  if (!isEmpty && format !== 'json') {
+    const document = readMembers(format, bytes, { rawMembers: 'none', messageName: 'IncrementRequest' });
+    const { by, initial, ttl } = validate(incrementRequestSchema, document);
+    return { byText: String(by), initialText: String(initial), ttl };
+  }
+  const members = isEmpty ? new Map<string, string>() : readJsonMembers(bytes);
   const { ttl } = validate(incrementRequestSchema, plain(members));
   return { byText: members.get('by') ?? '1', initialText: members.get('initial') ?? '0', ttl };
 }
 
 /** Body of a touch. @throws InvalidRequest */
-export function readTouchBody(bytes: Buffer | undefined): TouchRequest {
-  return validate(touchRequestSchema, plain(readMembers(bytes)));
+export function readTouchBody(request: FastifyRequest): TouchRequest {
+  const format = requestFormat(request);
+  const bytes = rawBody(request);
+  if (format === 'json') return validate(touchRequestSchema, plain(readJsonMembers(bytes)));
+  const shape = { rawMembers: 'none', messageName: 'TouchRequest' } as const;
+  return validate(touchRequestSchema, readMembers(format, bytes ?? Buffer.alloc(0), shape));
 }
 
-/** A body that is a value itself, as in the two patch formats. @throws InvalidRequest */
+/** A JSON body that is a value itself, as in the two patch formats. @throws InvalidRequest */
 export function readJsonText(bytes: Buffer | undefined): string {
   const { text } = parseJsonBody(bytes);
   return refusing(() => {
@@ -72,20 +118,25 @@ export function readJsonText(bytes: Buffer | undefined): string {
   });
 }
 
-/** A value that may be stored. @throws ApiError PAYLOAD_TOO_LARGE */
-export function storableValue(text: string, maxValueBytes: number): Value {
-  const value = jsonValue(text);
-  if (value.payload.length > maxValueBytes) {
-    throw new ApiError('PAYLOAD_TOO_LARGE', {
-      part: 'value',
-      size_bytes: value.payload.length,
-      limit_bytes: maxValueBytes,
-    });
-  }
-  return value;
+/** @throws ApiError PAYLOAD_TOO_LARGE */
+export function requireStorable({ payload }: Value, maxValueBytes: number): void {
+  if (payload.length <= maxValueBytes) return;
+  throw new ApiError('PAYLOAD_TOO_LARGE', { part: 'value', size_bytes: payload.length, limit_bytes: maxValueBytes });
 }
 
-function readMembers(bytes: Buffer | undefined): Members {
+/** A body in one of the other formats, with its value as it came. */
+function readEncoded(request: FastifyRequest, messageName: string): { value: Encoded; rest: object } {
+  const shape = { rawMembers: 'value', messageName } as const;
+  const { value, ...rest } = readMembers(requestFormat(request), rawBody(request) ?? Buffer.alloc(0), shape);
+  if (!(value instanceof Encoded)) throw new InvalidRequest([{ path: 'value', reason: 'is required' }]);
+  return { value, rest };
+}
+
+function patchOptions({ options = NO_OPTIONS, merge_strategy: mergeStrategy = 'deep' }: z.infer<typeof patchRest>) {
+  return { options, mergeStrategy };
+}
+
+function readJsonMembers(bytes: Buffer | undefined): Members {
   const { text, value } = parseJsonBody(bytes);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new InvalidRequest([{ path: '', reason: 'the body must be a JSON object' }]);

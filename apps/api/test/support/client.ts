@@ -3,6 +3,7 @@ import { Agent, request as httpRequest } from 'node:http';
 export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly bytes: Buffer;
   readonly text: string;
   /** The body as JSON; undefined when there is none. */
   readonly json: unknown;
@@ -53,8 +54,10 @@ export class Client {
         response.on('data', (chunk: Buffer) => chunks.push(chunk));
         response.on('error', reject);
         response.on('end', () => {
-          const text = Buffer.concat(chunks).toString();
-          resolve({ status: response.statusCode ?? 0, headers: response.headers, text, json: parsed(text) });
+          const all = Buffer.concat(chunks);
+          const text = all.toString();
+          const { statusCode: status = 0, headers: answered } = response;
+          resolve({ status, headers: answered, bytes: all, text, json: parsed(text) });
         });
       });
       request.end(bytes);

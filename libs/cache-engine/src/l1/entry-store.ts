@@ -1,3 +1,4 @@
+import { attributeBytes } from '../attributes.js';
 import type { Entry } from '../entry.js';
 import { createPolicy, type PolicyName } from '../eviction/create-policy.js';
 import type { EvictionPolicy } from '../eviction/policy.js';
@@ -86,9 +87,9 @@ export class EntryStore {
       if (revision === entry.revision) slot.epoch = Math.max(slot.epoch, epoch);
       return revision >= entry.revision || this.replace(slot, entry, heldUntilMs, epoch);
     }
-    const costBytes = this.costOf(key, entry.payload.length);
     const taken = new Slot(ownKey(key), hits, epoch);
-    taken.costBytes = costBytes;
+    taken.attributes = entry.attributes;
+    const costBytes = (taken.costBytes = this.costOf(taken, entry.payload.length));
     this.policy.arrive(taken);
     if (costBytes > this.budgetBytes || !this.place(taken, entry, heldUntilMs)) return this.refuse();
     this.slots.set(taken.key, taken);
@@ -99,7 +100,7 @@ export class EntryStore {
   /** Whether an entry could come in: always, unless nothing may go for it. */
   hasRoomFor(key: string, payloadBytes: number): boolean {
     if (!(this.policy instanceof RejectPolicy)) return true;
-    const costBytes = this.costOf(key, payloadBytes);
+    const costBytes = this.costOf({ key, attributes: undefined }, payloadBytes);
     return this.chargedBytes - (this.slots.get(key)?.costBytes ?? 0) + costBytes <= this.budgetBytes;
   }
 
@@ -177,11 +178,14 @@ export class EntryStore {
 
   private replace(slot: Slot, entry: Entry, heldUntilMs: number, epoch: number): boolean {
     this.wheel.remove(slot);
-    if (this.records.fits(slot, entry.payload.length)) {
+    const sameBytes = attributeBytes(slot.attributes) === attributeBytes(entry.attributes);
+    if (sameBytes && this.records.fits(slot, entry.payload.length)) {
+      slot.attributes = entry.attributes;
       this.fill(slot, entry, heldUntilMs);
     } else {
       this.vacate(slot);
-      this.policy.resize(slot, this.costOf(slot.key, entry.payload.length));
+      slot.attributes = entry.attributes;
+      this.policy.resize(slot, this.costOf(slot, entry.payload.length));
       if (slot.costBytes > this.budgetBytes || !this.place(slot, entry, heldUntilMs)) {
         // Not placed, or chosen to go itself; the former copy is gone in any case.
         if (this.slots.delete(slot.key)) this.policy.remove(slot);
@@ -200,7 +204,7 @@ export class EntryStore {
     while (this.chargedBytes + costBytes > this.budgetBytes || this.slots.size >= MAX_ENTRIES) {
       if (!this.evict(slot)) return false;
     }
-    const heapBytes = this.heapCost(slot.key, this.records.pieces(payloadBytes));
+    const heapBytes = this.heapCost(slot, this.records.pieces(payloadBytes));
     while (!this.records.allocate(slot, payloadBytes, this.limitBytes - this.heapBytes - heapBytes)) {
       if (!this.evict(slot)) return false;
     }
@@ -263,7 +267,7 @@ export class EntryStore {
   private vacate(slot: Slot): void {
     if (!slot.page) return;
     this.chargedBytes -= slot.costBytes;
-    this.heapBytes -= this.heapCost(slot.key, this.records.free(slot));
+    this.heapBytes -= this.heapCost(slot, this.records.free(slot));
   }
 
   private refuse(): false {
@@ -271,11 +275,11 @@ export class EntryStore {
     return false;
   }
 
-  private heapCost(key: string, pieces: number): number {
-    return SLOT_BYTES + keyBytes(key) + (pieces - 1) * EXTENT_BYTES;
+  private heapCost({ key, attributes }: Pick<Slot, 'key' | 'attributes'>, pieces: number): number {
+    return SLOT_BYTES + keyBytes(key) + attributeBytes(attributes) + (pieces - 1) * EXTENT_BYTES;
   }
 
-  private costOf(key: string, payloadBytes: number): number {
-    return this.heapCost(key, this.records.pieces(payloadBytes)) + this.records.cost(payloadBytes);
+  private costOf(slot: Pick<Slot, 'key' | 'attributes'>, payloadBytes: number): number {
+    return this.heapCost(slot, this.records.pieces(payloadBytes)) + this.records.cost(payloadBytes);
   }
 }

@@ -1,4 +1,5 @@
-import type { Entry, Stamp, Value } from '../entry.js';
+import type { Attributes } from '../attributes.js';
+import type { Entry, Format, Stamp } from '../entry.js';
 import type { Evictable } from '../eviction/policy.js';
 import { Extent } from './slab.js';
 import type { Timed } from './timing-wheel.js';
@@ -18,7 +19,8 @@ export class Slot extends Extent implements Evictable, Timed, Stamp {
   hits: number;
   /** Set by whoever holds entries; a small integer. */
   epoch: number;
-  format: Value['format'] = 'json';
+  format: Format = 'json';
+  attributes: Attributes | undefined = undefined;
   payloadBytes = 0;
   costBytes = 0;
   newer: Evictable | undefined = undefined;
@@ -110,6 +112,7 @@ export class Slot extends Extent implements Evictable, Timed, Stamp {
       format: this.format,
       ascii: this.ascii,
       defaultTtl: this.defaultTtl,
+      attributes: this.attributes,
       payload: this.payload(),
     };
   }

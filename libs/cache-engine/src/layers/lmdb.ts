@@ -1,7 +1,16 @@
 import { type Database, open, type RootDatabase } from 'lmdb';
 import type { Journal } from '../backplane/journal-backplane.js';
-import { decodeEntry, encodeEntry, type Entry, HEADER, isExpired, writeStamp } from '../entry.js';
-import type { KeyPage, Layer } from '../layer.js';
+import {
+  decodeEntry,
+  decodeHead,
+  encodeEntry,
+  type Entry,
+  type Head,
+  HEADER,
+  isExpired,
+  writeStamp,
+} from '../entry.js';
+import type { Page, Layer } from '../layer.js';
 import {
   contentAfter,
   decide,
@@ -100,20 +109,21 @@ export class LmdbLayer implements Layer, Journal {
     });
   }
 
-  scan(prefix: string, cursor: string | undefined, limit: number): Promise<KeyPage> {
+  scan(prefix: string, cursor: string | undefined, limit: number): Promise<Page> {
     const nowMs = Date.now();
     const start = Buffer.from(cursor ?? prefix);
     const prefixBytes = Buffer.from(prefix);
-    const keys: string[] = [];
+    const heads: Head[] = [];
     for (const key of this.entries.getKeys({ start })) {
       if (!key.subarray(0, prefixBytes.length).equals(prefixBytes)) break;
       if (cursor !== undefined && key.equals(start)) continue;
       const bytes = this.entries.getBinaryFast(key);
       if (!bytes || isExpired(bytes.readDoubleBE(HEADER.offsets.expiresAt), nowMs)) continue;
-      if (keys.length === limit) return Promise.resolve({ keys, cursor: keys.at(-1) });
-      keys.push(key.toString());
+      if (heads.length === limit) return Promise.resolve({ heads, cursor: heads.at(-1)?.key });
+      const head = decodeHead(key.toString(), bytes, bytes.length);
+      if (head) heads.push(head);
     }
-    return Promise.resolve({ keys, cursor: undefined });
+    return Promise.resolve({ heads, cursor: undefined });
   }
 
   check(): Promise<void> {
@@ -228,6 +238,6 @@ function doubles(...numbers: number[]): Buffer {
   return bytes;
 }
 
-function shortText({ payload }: Entry): string | undefined {
-  return payload.length <= 16 ? payload.toString('latin1') : undefined;
+function shortText({ format, payload }: Entry): string | undefined {
+  return format === 'json' && payload.length <= 16 ? payload.toString('latin1') : undefined;
 }

@@ -1,8 +1,8 @@
 import type { PolicyName } from '../eviction/create-policy.js';
-import { type Entry, isExpired } from '../entry.js';
+import { type Entry, isExpired, stampOf } from '../entry.js';
 import { StorageFull } from '../errors.js';
 import { EntryStore } from '../l1/entry-store.js';
-import type { KeyPage, Layer } from '../layer.js';
+import type { Page, Layer } from '../layer.js';
 import {
   contentAfter,
   decide,
@@ -36,14 +36,18 @@ export class MemoryLayer extends EntryStore implements Layer {
     return new Promise((resolve) => resolve(mutations.map((mutation) => this.apply(mutation))));
   }
 
-  scan(prefix: string, cursor: string | undefined, limit: number): Promise<KeyPage> {
+  scan(prefix: string, cursor: string | undefined, limit: number): Promise<Page> {
     const nowMs = Date.now();
     const after = [...this.keys()]
       .filter((key) => key.startsWith(prefix) && (cursor === undefined || key > cursor))
       .filter((key) => !isExpired(this.heldUntil(key), nowMs))
       .sort();
     const keys = after.slice(0, limit);
-    return Promise.resolve({ keys, cursor: after.length > limit ? keys.at(-1) : undefined });
+    const heads = keys.flatMap((key) => {
+      const slot = this.peek(key, nowMs);
+      return slot ? [{ ...stampOf(slot), key, attributes: slot.attributes, storedBytes: slot.payloadBytes }] : [];
+    });
+    return Promise.resolve({ heads, cursor: after.length > limit ? keys.at(-1) : undefined });
   }
 
   check(): Promise<void> {
@@ -60,7 +64,8 @@ export class MemoryLayer extends EntryStore implements Layer {
     const { key } = mutation;
     const nowMs = Date.now();
     const stored = this.peek(key, nowMs)?.entry;
-    const text = mutation.kind === 'increment' ? stored?.payload.toString('latin1') : undefined;
+    const text =
+      mutation.kind === 'increment' && stored?.format === 'json' ? stored.payload.toString('latin1') : undefined;
     const lease = this.leases.get(key);
     const known: Known = { stored, text, lease };
     const outcome = decide(mutation, known, ++this.revision, nowMs);

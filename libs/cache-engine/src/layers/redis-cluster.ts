@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Announcer } from '../backplane/announcer.js';
-import { type Entry, HEADER } from '../entry.js';
-import type { KeyPage, Layer, ReplicatedLayer, Replication } from '../layer.js';
+import type { Entry } from '../entry.js';
+import type { Page, Layer, ReplicatedLayer, Replication } from '../layer.js';
 import type { Mutation, Outcome } from '../mutation.js';
 import { type RedisCluster, SlotUnserved } from '../redis/cluster.js';
 import { askReplication } from '../redis/replica-progress.js';
@@ -9,11 +9,11 @@ import { redisScript } from '../redis/script.js';
 import type { RedisServer, SendOptions } from '../redis/server.js';
 import { slotOf } from '../redis/slot.js';
 import {
-  keyOf,
   layerError,
   prefixPattern,
   pushArguments,
   readEntry,
+  readHead,
   readOutcomes,
   redisKey,
   ServerClock,
@@ -22,7 +22,6 @@ import {
 import { APPLY_SCRIPT } from './redis-script.js';
 
 const APPLY = redisScript(APPLY_SCRIPT);
-const HEADER_END = String(HEADER.bytes - 1);
 /** Names the keys that no node has: those of a dead master without a successor. */
 const NO_SHARD = '';
 /** A replica that has not answered by then is frozen rather than slow; its master is asked. */
@@ -76,30 +75,28 @@ export class RedisClusterLayer implements Layer, ReplicatedLayer {
     );
   }
 
-  async scan(prefix: string, cursor: string | undefined, limit: number): Promise<KeyPage> {
+  async scan(prefix: string, cursor: string | undefined, limit: number): Promise<Page> {
     // Shard by shard; a key that is moved meanwhile from one not yet visited to one that was is found by neither.
     const shards = [...this.cluster.topology].sort((one, other) => (one.master.id < other.master.id ? -1 : 1));
     const [id = '', position = '0'] = (cursor ?? '').split(':');
     const at = cursor === undefined ? 0 : shards.findIndex(({ master }) => master.id >= id);
     const shard = shards[at];
-    if (!shard) return { keys: [], cursor: undefined };
+    if (!shard) return { heads: [], cursor: undefined };
     const from = shard.master.id === id ? position : '0';
     const slot = shard.ranges[0]?.[0] ?? 0;
     const [next, found] = await this.run(slot, true, (server) =>
       server.send<[Buffer, Buffer[]]>(['SCAN', from, 'MATCH', prefixPattern(prefix), 'COUNT', String(limit)]),
     );
     const heads = await Promise.all(
-      found.map((key) => {
-        const send = (server: RedisServer, options: SendOptions) =>
-          server.send<Buffer>(['GETRANGE', key, '0', HEADER_END], options);
-        return this.run(slotOf(key.toString()), true, send);
-      }),
+      found.map((key) =>
+        this.run(slotOf(key.toString()), true, (server, options) =>
+          readHead(key, (command) => server.send(command, options), this.clockOf(server)),
+        ),
+      ),
     );
-    const isEntry = (head: Buffer | undefined) =>
-      head?.length === HEADER.bytes && head[HEADER.offsets.format] !== HEADER.absent;
     const after = next.toString() === '0' ? shards[at + 1]?.master.id : `${shard.master.id}:${next.toString()}`;
     return {
-      keys: found.filter((_, index) => isEntry(heads[index])).map(keyOf),
+      heads: heads.filter((head) => head !== undefined),
       cursor: after === undefined || after.includes(':') ? after : `${after}:0`,
     };
   }

@@ -1,4 +1,4 @@
-import { decodeEntry, encodePreamble, type Entry } from '../entry.js';
+import { decodeEntry, decodeHead, encodeContent, type Entry, type Head, HEADER, headerLength } from '../entry.js';
 import { StorageFull } from '../errors.js';
 import type { Condition, Mutation, Outcome } from '../mutation.js';
 import { CommandNotRun } from '../redis/errors.js';
@@ -21,6 +21,7 @@ const STATUSES = [
   'present',
   'released',
   'taken',
+  'unproven',
 ] as const;
 const NO_BYTES = Buffer.alloc(0);
 const CLOCK_INTERVAL_MS = 10_000;
@@ -31,7 +32,7 @@ export function redisKey(key: string): string {
   return PREFIX + key;
 }
 
-export function keyOf(redisKey: Buffer | string): string {
+function keyOf(redisKey: Buffer | string): string {
   return redisKey.toString().slice(PREFIX.length);
 }
 
@@ -44,13 +45,15 @@ export function prefixPattern(prefix: string): string {
 export function pushArguments(args: (string | Buffer)[], mutation: Mutation): void {
   args.push(KINDS[mutation.kind], conditionArgument(mutation.condition));
   switch (mutation.kind) {
-    case 'put':
-      args.push(String(mutation.ttlMs), encodePreamble(mutation.content), mutation.content.payload);
+    case 'put': {
+      const { preamble, body } = encodeContent(mutation.content);
+      args.push(String(mutation.ttlMs), preamble, body);
       return;
+    }
     case 'increment': {
       const { by, initial, initialTtlMs, defaultTtl, ttlMs } = mutation;
       const content = { format: 'json', ascii: true, defaultTtl, payload: NO_BYTES } as const;
-      args.push(String(ttlMs), encodePreamble(content), `${by} ${initial} ${initialTtlMs}`);
+      args.push(String(ttlMs), encodeContent(content).preamble, `${by} ${initial} ${initialTtlMs}`);
       return;
     }
     case 'touch':
@@ -86,6 +89,23 @@ export function readOutcomes(reply: readonly number[], mutations: readonly Mutat
 export function readEntry(bytes: Buffer | null, clock: ServerClock): Entry | undefined {
   const entry = bytes === null ? undefined : decodeEntry(bytes);
   return entry && { ...entry, expiresAtMs: clock.toOwn(entry.expiresAtMs) };
+}
+
+/** Enough for the header of nearly every record. */
+const HEAD_BYTES = 1024;
+
+/** Reads an entry without its value. */
+export async function readHead(
+  key: Buffer,
+  send: (command: (string | Buffer)[]) => Promise<unknown>,
+  clock: ServerClock,
+): Promise<Head | undefined> {
+  const range = (end: number) => send(['GETRANGE', key, '0', String(end - 1)]) as Promise<Buffer>;
+  const [start, totalBytes] = await Promise.all([range(HEAD_BYTES), send(['STRLEN', key]) as Promise<number>]);
+  if (start[HEADER.offsets.format] === HEADER.absent) return undefined;
+  const bytes = headerLength(start) > start.length ? await range(headerLength(start)) : start;
+  const head = decodeHead(keyOf(key), bytes, totalBytes);
+  return head && { ...head, expiresAtMs: clock.toOwn(head.expiresAtMs) };
 }
 
 /** What a command that failed means to the caller of a layer. */
@@ -141,7 +161,7 @@ export class ServerClock {
   }
 }
 
-/** Terms joined by `;`: `e` exists, `a` absent, `i1,2` version in, `n1,2` version not in, `l1` under this lease. */
+/** Terms joined by `;`: `e` exists, `a` absent, `i1,2` version in, `n1,2` version not in, `l1` under this lease, `c1` this version is alive. */
 function conditionArgument(condition: Condition | undefined): string {
   if (!condition) return '';
   const terms: string[] = [];
@@ -149,5 +169,6 @@ function conditionArgument(condition: Condition | undefined): string {
   if (condition.versionIn) terms.push(`i${condition.versionIn.join(',')}`);
   if (condition.versionNotIn) terms.push(`n${condition.versionNotIn.join(',')}`);
   if (condition.lease !== undefined) terms.push(`l${condition.lease}`);
+  if (condition.checked !== undefined) terms.push(`c${condition.checked}`);
   return terms.join(';');
 }

@@ -1,4 +1,4 @@
-import { HEADER } from '../entry.js';
+import { FLAG_CONDITIONAL, HEADER } from '../entry.js';
 
 /** For so long a removed key remembers its last revision. More than clocks of a master and its successor differ. */
 const REMEMBER_MS = 10_000;
@@ -9,8 +9,8 @@ const REMEMBER_MS = 10_000;
  *
  * KEYS: the key of each mutation.
  * ARGV: the channel of the announcement and its head; then for each mutation its kind (see `KINDS`), its condition (see
- * `conditionArgument`), its ttl in milliseconds, the first eight bytes of the entry, and the payload (increment: the
- * numbers `by initial initialTtl`; release: the token).
+ * `conditionArgument`), its ttl in milliseconds, the first eight bytes of the entry, and its attributes and payload
+ * (increment: the numbers `by initial initialTtl`; release: the token).
  * Answers for each mutation its status (see `STATUSES`), revision, version, creation, update and expiry.
  *
  * Revisions are the time of the server in microseconds, or one more than the last revision of the key where that is
@@ -27,6 +27,17 @@ local ABSENT = string.char(${HEADER.layout}, ${HEADER.absent}, 0, 0, 0, 0, 0, ${
 
 local function stamp(version, revision, created, updated, expires)
   return struct.pack('>dddddddd', version, revision, created, updated, expires, 0, 0, 0)
+end
+
+local function isConditional(preamble)
+  return math.floor(string.byte(preamble, ${HEADER.offsets.flags + 1}) / ${FLAG_CONDITIONAL}) % 2 == 1
+end
+
+local function isKnownAlive(key, version, kind, condition, preamble, body)
+  if kind == 'f' or tonumber(string.match(condition, 'c(%d+)')) == version then return true end
+  if kind ~= 'p' or not isConditional(preamble) then return false end
+  local length = 2 + struct.unpack('>H', body)
+  return redis.call('GETRANGE', key, ${HEADER.bytes}, ${HEADER.bytes} + length - 1) == string.sub(body, 1, length)
 end
 
 local function holds(condition, version, lease)
@@ -70,9 +81,10 @@ for i = 1, #KEYS do
   if previous and previous >= revision then revision = previous + 1 end
   local changed = true
   local status = version and 1 or 0
+  if version and isConditional(header) and not isKnownAlive(key, version, kind, condition, preamble, payload) then kind = 'g' end
   if kind == 'i' and version and (condition == '' or holds(condition, version, lease)) then
     local text = redis.call('GETRANGE', key, ${HEADER.bytes}, ${HEADER.bytes + 16})
-    if string.byte(header, ${HEADER.offsets.format + 1}) ~= 0 or #text > 16 or not string.match(text, '^%-?%d+$') or #string.gsub(text, '-', '') > 15 then
+    if string.byte(header, ${HEADER.offsets.format + 1}) ~= 0 or struct.unpack('>I4', header, ${HEADER.offsets.length + 1}) ~= ${HEADER.bytes} or #text > 16 or not string.match(text, '^%-?%d+$') or #string.gsub(text, '-', '') > 15 then
       kind = 'u'
     else
       payload = string.format('%.0f', tonumber(text) + tonumber(string.match(payload, '^%S+')))
@@ -82,7 +94,10 @@ for i = 1, #KEYS do
     local by, initial, initialTtl = string.match(payload, '^(%S+) (%S+) (%S+)$')
     payload, ttl = string.format('%.0f', tonumber(by) + tonumber(initial)), tonumber(initialTtl)
   end
-  if condition ~= '' and not holds(condition, version, lease) then
+  if kind == 'g' then
+    changed = false
+    answer(11, revision)
+  elseif condition ~= '' and not holds(condition, version, lease) then
     changed = false
     answer(4, revision)
   elseif kind == 'u' then

@@ -1,15 +1,15 @@
 import type { Announcer } from '../backplane/announcer.js';
 import { encodeEntry, type Entry, HEADER, readEpoch } from '../entry.js';
-import type { Copy, CopyLayer, CopyOutcome, KeyPage, Layer } from '../layer.js';
+import type { Copy, CopyLayer, CopyOutcome, Page, Layer } from '../layer.js';
 import type { Mutation, Outcome } from '../mutation.js';
 import { redisScript } from '../redis/script.js';
 import type { RedisServer } from '../redis/server.js';
 import {
-  keyOf,
   layerError,
   prefixPattern,
   pushArguments,
   readEntry,
+  readHead,
   readOutcomes,
   redisKey,
   ServerClock,
@@ -19,7 +19,6 @@ import { APPLY_SCRIPT, COPY_SCRIPT } from './redis-script.js';
 
 const APPLY = redisScript(APPLY_SCRIPT);
 const COPY = redisScript(COPY_SCRIPT);
-const HEADER_END = String(HEADER.bytes - 1);
 
 /** Entries in a Redis server that all nodes share. Commands fail at once while there is no connection. */
 export class RedisLayer implements Layer, CopyLayer {
@@ -84,7 +83,7 @@ export class RedisLayer implements Layer, CopyLayer {
     }
   }
 
-  async scan(prefix: string, cursor: string | undefined, limit: number): Promise<KeyPage> {
+  async scan(prefix: string, cursor: string | undefined, limit: number): Promise<Page> {
     const [next, found] = await this.server.send<[Buffer, Buffer[]]>([
       'SCAN',
       cursor ?? '0',
@@ -93,11 +92,11 @@ export class RedisLayer implements Layer, CopyLayer {
       'COUNT',
       String(limit),
     ]);
-    const heads = await Promise.all(found.map((key) => this.server.send<Buffer>(['GETRANGE', key, '0', HEADER_END])));
-    const isEntry = (head: Buffer | undefined) =>
-      head?.length === HEADER.bytes && head[HEADER.offsets.format] !== HEADER.absent;
+    const heads = await Promise.all(
+      found.map((key) => readHead(key, (command) => this.server.send(command), this.clock)),
+    );
     return {
-      keys: found.filter((_, index) => isEntry(heads[index])).map(keyOf),
+      heads: heads.filter((head) => head !== undefined),
       cursor: next.toString() === '0' ? undefined : next.toString(),
     };
   }

@@ -3,6 +3,7 @@ import type { Config } from '@cache-system/contracts';
 import { Module, type OnApplicationShutdown } from '@nestjs/common';
 import { LiveConfig } from '../live-config.js';
 import { ENVIRONMENT } from '../platform.module.js';
+import { Secrets } from '../secrets.js';
 import { Layers, openLayers } from './layers.js';
 
 /** The layers and the cache over them, handed their part of the configuration whenever it changes. */
@@ -19,9 +20,9 @@ import { Layers, openLayers } from './layers.js';
     },
     {
       provide: Cache,
-      inject: [MemoryLayer, Layers, LiveConfig],
-      useFactory: (l1: MemoryLayer, { tiers, backplane }: Layers, config: LiveConfig) => {
-        const cache = new Cache(l1, tiers, backplane, settingsOf(config.current));
+      inject: [MemoryLayer, Layers, LiveConfig, Secrets],
+      useFactory: (l1: MemoryLayer, { tiers, backplane }: Layers, config: LiveConfig, secrets: Secrets) => {
+        const cache = new Cache(l1, tiers, backplane, settingsOf(config.current), secrets.encryptionKeys);
         config.follow((snapshot) => cache.configure(settingsOf(snapshot)));
         return cache;
       },
@@ -42,5 +43,9 @@ export class EngineModule implements OnApplicationShutdown {
 }
 
 function settingsOf({ cache }: Config) {
-  return { layers: cache.layers, defaultStrategy: cache.strategies.default_strategy };
+  return {
+    layers: cache.layers,
+    defaultStrategy: cache.strategies.default_strategy,
+    storage: { compression: cache.compression, encryption: cache.encryption },
+  };
 }

@@ -3,7 +3,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { log } from '../logging.js';
 import { databaseError } from '../postgres/failures.js';
 import { ApiError, InvalidRequest, UnsupportedMediaType } from './api-error.js';
-import { bodyTypes } from './json-body.js';
+import { bodyTypes } from './request-body.js';
 import { respondError } from './respond.js';
 import type { RouteTable } from './route-table.js';
 
@@ -55,7 +55,7 @@ export function translateError(error: unknown, request: FastifyRequest): ApiErro
       );
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
     case 'FST_ERR_CTP_EMPTY_TYPE':
-      return new UnsupportedMediaType('Content-Type', bodyTypes(request.method), { cause });
+      return new UnsupportedMediaType('Content-Type', bodyTypes(request), { cause });
     case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
       return new InvalidRequest([{ path: 'Content-Length', reason: 'does not match the body' }], { cause });
     case 'FST_ERR_BAD_URL':

@@ -1,24 +1,26 @@
 import { randomBytes } from 'node:crypto';
 import type { Config } from '@cache-system/contracts';
-import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import Fastify, { type FastifyInstance } from 'fastify';
 import type { Socket } from 'node:net';
 import type { Traffic } from '../traffic.js';
-import { ApiError, InvalidRequest, UnsupportedMediaType } from './api-error.js';
+import { ApiError, InvalidRequest } from './api-error.js';
 import { translateError } from './error-filter.js';
-import { bodyTypes, JSON_TYPES, parseFields, PATCH_TYPES } from './json-body.js';
+import { addBodyParsers } from './request-body.js';
 import { requestId } from './request-id.js';
 import { commonHeaders, respondError } from './respond.js';
 import { KEEP_ALIVE_SECONDS } from './whole-response.js';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The handler takes the JSON body as the bytes that came. */
-    rawBody?: boolean;
+    /** The body holds many values. */
+    bulkBody?: boolean;
   }
 }
 
 /** Room in a body for what is not the value: the envelope, options, whitespace. */
 const ENVELOPE_BYTES = 64 * 1024;
+/** For many values at once. It is held in memory as a whole, with what is made of it. */
+const BULK_BYTES = 32 * 1024 * 1024;
 const MAX_URL_PARAM_LENGTH = 16 * 1024;
 
 /** The HTTP server below Nest: limits, body parsers, request ids and what is counted of each response. */
@@ -66,31 +68,11 @@ export function createFastify(config: Config, traffic: Traffic): FastifyInstance
     done();
   });
 
-  fastify.removeAllContentTypeParsers();
-  fastify.addContentTypeParser(JSON_TYPES, { parseAs: 'buffer' }, readBody);
-  fastify.addContentTypeParser(PATCH_TYPES, { parseAs: 'buffer' }, (request, body, done) => {
-    if (request.method === 'PATCH') readBody(request, body, done);
-    else done(new UnsupportedMediaType('Content-Type', bodyTypes(request.method)));
+  fastify.addHook('onRoute', (route) => {
+    if (route.config?.bulkBody) route.bodyLimit = Math.max(BULK_BYTES, cache.limits.max_value_bytes + ENVELOPE_BYTES);
   });
+  addBodyParsers(fastify);
   return fastify;
-}
-
-/** The body as the route takes it: the bytes that came, or what they say as JSON. */
-function readBody(
-  request: FastifyRequest,
-  body: string | Buffer,
-  done: (error: Error | null, body?: unknown) => void,
-): void {
-  const encoding = request.headers['content-encoding'] ?? 'identity';
-  if (encoding !== 'identity') return done(new UnsupportedMediaType('Content-Encoding', ['identity']));
-  const bytes = body as Buffer;
-  if (request.routeOptions.config.rawBody) return done(null, bytes);
-  if (bytes.length === 0) return done(null, undefined);
-  try {
-    done(null, parseFields(bytes));
-  } catch (error) {
-    done(error as Error);
-  }
 }
 
 /** What does not parse as HTTP never becomes a request, so the answer is written by hand. */

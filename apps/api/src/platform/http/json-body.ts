@@ -1,14 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { InvalidRequest } from './api-error.js';
 
-export const JSON_TYPES = ['application/json'];
-export const PATCH_TYPES = ['application/merge-patch+json', 'application/json-patch+json'];
-
-/** The media types in which a method takes a body. */
-export function bodyTypes(method: string): string[] {
-  return method === 'PATCH' ? [...JSON_TYPES, ...PATCH_TYPES] : JSON_TYPES;
-}
-
 export interface ParsedJson {
   readonly text: string;
   readonly value: unknown;

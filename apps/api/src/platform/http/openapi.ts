@@ -10,7 +10,7 @@ const SERVER_ERRORS: readonly ErrorCode[] = ['INTERNAL_SERVER_ERROR'];
 const components: Record<string, JsonSchema> = {};
 
 /** The query parameters of a route, one by one, from the schema that validates them. */
-export function ApiQueries(schema: z.ZodObject): MethodDecorator {
+export function ApiQueries(schema: z.ZodType): MethodDecorator {
   const { properties = {}, required = [] } = toJsonSchema(schema) as {
     properties?: Record<string, JsonSchema>;
     required?: string[];

@@ -1,5 +1,7 @@
+import { writeDocument } from '@cache-system/cache-engine';
 import type { ErrorEnvelope } from '@cache-system/contracts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { CONTENT_TYPES, errorFormat } from './formats.js';
 import type { HeaderList } from './header-list.js';
 import type { RateLimitState } from './rate-limit-state.js';
 import { takesWhole, writeWhole } from './whole-response.js';
@@ -14,8 +16,6 @@ declare module 'fastify' {
   }
 }
 
-export const JSON_TYPE = 'application/json; charset=utf-8';
-
 /** What every response tells of its request. */
 export type Exchange = Pick<FastifyRequest, 'id' | 'startedAt' | 'rateLimit'>;
 
@@ -28,16 +28,18 @@ export function respond(
   reply: FastifyReply,
   status: number,
   headers: HeaderList,
-  body = '',
+  body: string | Buffer = '',
   ascii = false,
 ): void {
   pushCommonHeaders(request, headers);
   reply.hijack();
-  if (status <= 201 && request.method !== 'HEAD' && takesWhole(request.raw, reply.raw)) {
+  if (typeof body === 'string' && status <= 201 && request.method !== 'HEAD' && takesWhole(request.raw, reply.raw)) {
     writeWhole(reply.raw, status, headers, body, ascii);
     return;
   }
-  if (status !== 204 && status !== 304) headers.push('Content-Length', ascii ? body.length : Buffer.byteLength(body));
+  if (status !== 204 && status !== 304) {
+    headers.push('Content-Length', ascii || typeof body !== 'string' ? body.length : Buffer.byteLength(body));
+  }
   reply.raw.writeHead(status, headers);
   reply.raw.end(body, ascii ? 'latin1' : 'utf8');
 }
@@ -57,9 +59,11 @@ export function respondError(request: FastifyRequest, reply: FastifyReply, error
       },
     },
   };
-  const headers: HeaderList = ['Content-Type', JSON_TYPE, 'Cache-Control', 'no-store'];
+  const format = errorFormat(request);
+  const headers: HeaderList = ['Content-Type', CONTENT_TYPES[format], 'Cache-Control', 'no-store'];
   for (const [name, value] of Object.entries(error.headers)) headers.push(name, value);
-  respond(request, reply, error.status, headers, JSON.stringify(envelope));
+  const body = format === 'json' ? JSON.stringify(envelope) : writeDocument(format, envelope, 'Error');
+  respond(request, reply, error.status, headers, body);
 }
 
 /** Whole milliseconds since the request arrived. */

@@ -1,0 +1,153 @@
+import { Cache, currentUntilMs, KeyNotFound } from '@cache-system/cache-engine';
+import {
+  bulkDeleteRequestSchema,
+  bulkGetRequestSchema,
+  type WriteOptions,
+  type Strategy,
+} from '@cache-system/contracts';
+import { Injectable } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { ApiError } from '../platform/http/api-error.js';
+import { responseFormat } from '../platform/http/formats.js';
+import { log } from '../platform/logging.js';
+import { cacheError } from './cache-errors.js';
+import { type CacheKey, checkedName, keySpace } from './cache-key.js';
+import { CacheWrites } from './cache-writes.js';
+import { leaf, readFields, respondDocument, valueOf } from './documents.js';
+import { isoTime, readMetadata } from './entry-text.js';
+import { versionText } from './etag.js';
+import { SourceReads } from './source-reads.js';
+import { readBulkSet } from './write-body.js';
+
+type ItemResult = Readonly<Record<string, unknown>> & { readonly status: string };
+
+/** Many keys in one request. One key's failure fails no other; what the layers are asked goes out together. */
+@Injectable()
+export class CacheBulk {
+  constructor(
+    private readonly cache: Cache,
+    private readonly writes: CacheWrites,
+    private readonly sources: SourceReads,
+  ) {}
+
+  async get(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const format = responseFormat(request);
+    const { keys, options = {} } = readFields(request, bulkGetRequestSchema, 'BulkGetRequest');
+    const { include_metadata: withMetadata = false, max_concurrent: atOnce } = options;
+    const results = await this.each(request, keys, atOnce, (key) => this.read(key, withMetadata));
+    const [hits, misses, errors] = ['hit', 'miss', 'error'].map((status) => count(results, status));
+    const total = results.size;
+    const summary = {
+      total_keys: total,
+      hits,
+      misses,
+      ...(errors !== 0 && { errors }),
+      hit_ratio: Math.round(((hits ?? 0) / total) * 100) / 100,
+    };
+    respondDocument(request, reply, format, 200, [], { results, summary }, 'BulkGetResponse');
+  }
+
+  async set(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const format = responseFormat(request);
+    const { entries, options = {} } = readBulkSet(request);
+    const { strategy, max_concurrent: atOnce, ...common } = options;
+    // Of a key that comes twice the last value counts, as it would one after the other.
+    const byKey = new Map(entries.map((entry) => [entry.key, entry]));
+    const results = await this.each(request, [...byKey.keys()], atOnce, async (key) => {
+      const { value, ttl, options: own } = byKey.get(key.name) ?? {};
+      if (!value) throw new Error('an entry without a value');
+      const merged: WriteOptions & { strategy?: Strategy | undefined } = {
+        ...common,
+        ...own,
+        ...(ttl !== undefined && { ttl }),
+        strategy,
+      };
+      const { status, entry, layers } = await this.writes.storeOne(key, valueOf(value), merged);
+      const expiresAtMs = currentUntilMs(entry);
+      return {
+        status,
+        version: versionText(entry.version),
+        expires_at: expiresAtMs === 0 ? null : isoTime(expiresAtMs),
+        cache_layers: layers,
+      };
+    });
+    const [created, updated, errors] = ['created', 'updated', 'error'].map((status) => count(results, status));
+    const summary = { total_keys: results.size, created, updated, errors };
+    respondDocument(request, reply, format, 200, [], { results, summary }, 'BulkSetResponse');
+  }
+
+  async remove(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const format = responseFormat(request);
+    const { keys, options = {} } = readFields(request, bulkDeleteRequestSchema, 'BulkDeleteRequest');
+    const results = await this.each(request, keys, options.max_concurrent, async (key) => ({
+      status: 'deleted',
+      deleted_from: await this.writes.removeOne(key),
+    }));
+    const [deleted, misses, errors] = ['deleted', 'miss', 'error'].map((status) => count(results, status));
+    const summary = { total_keys: results.size, deleted, misses, errors };
+    respondDocument(request, reply, format, 200, [], { results, summary }, 'BulkDeleteResponse');
+  }
+
+  private read(key: CacheKey, withMetadata: boolean): ItemResult | Promise<ItemResult> {
+    const slot = this.cache.peek(key.full);
+    if (!slot) return this.load(key, withMetadata);
+    this.cache.countHit(slot);
+    return {
+      status: 'hit',
+      value: leaf({ format: slot.format, payload: slot.payload() }),
+      cache_layer: 'L1',
+      ...(withMetadata && { metadata: readMetadata(slot, slot.payloadBytes, 'L1', slot.hits) }),
+    };
+  }
+
+  private async load(key: CacheKey, withMetadata: boolean): Promise<ItemResult> {
+    const { entry, layer, hits } = await this.sources.load(key);
+    return {
+      status: 'hit',
+      value: leaf(entry),
+      cache_layer: layer,
+      ...(withMetadata && { metadata: readMetadata(entry, entry.payload.length, layer, hits) }),
+    };
+  }
+
+  /** Works on each key once, on so many at a time. All at once they make one round trip to each part of a layer. */
+  private async each(
+    request: FastifyRequest,
+    names: readonly string[],
+    atOnce = names.length,
+    work: (key: CacheKey) => ItemResult | Promise<ItemResult>,
+  ): Promise<Map<string, ItemResult>> {
+    const space = keySpace(request);
+    const results = new Map<string, ItemResult>(names.map((name) => [name, { status: 'error' }]));
+    const left = [...results.keys()].values();
+    const worker = async () => {
+      for (const name of left) {
+        try {
+          results.set(name, await work(space.keyOf(checkedName(name))));
+        } catch (error) {
+          results.set(name, failure(error, name));
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(atOnce, results.size) }, worker));
+    return results;
+  }
+}
+
+function failure(error: unknown, name: string): ItemResult {
+  if (error instanceof KeyNotFound) return { status: 'miss', error: 'Key not found' };
+  const known = cacheError(error, name);
+  if (known instanceof ApiError) {
+    const { rule, reason } = known.details;
+    const said = [rule, reason].find((each) => typeof each === 'string');
+    return { status: 'error', error: said ?? known.message, code: known.code };
+  }
+  log.error({ err: error }, 'one key of a bulk request failed');
+  return { status: 'error', error: 'An unexpected error occurred', code: 'INTERNAL_SERVER_ERROR' };
+}
+
+function count(results: ReadonlyMap<string, ItemResult>, wanted: string): number {
+  let found = 0;
+  for (const { status } of results.values()) if (status === wanted) found++;
+  return found;
+}

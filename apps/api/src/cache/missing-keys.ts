@@ -1,0 +1,29 @@
+const MAX_KEYS = 10_000;
+
+/** Keys that their source does not have, remembered on this node for a while so that it is not asked for each read. */
+export class MissingKeys {
+  /** Until when, in milliseconds of `performance.now()`; the oldest first. */
+  private readonly untilMs = new Map<string, number>();
+
+  has(key: string): boolean {
+    const untilMs = this.untilMs.get(key);
+    if (untilMs === undefined) return false;
+    if (untilMs > performance.now()) return true;
+    this.untilMs.delete(key);
+    return false;
+  }
+
+  note(key: string, forMs: number): void {
+    this.untilMs.delete(key);
+    if (forMs === 0) return;
+    const [oldest] = this.untilMs.keys();
+    if (oldest !== undefined && this.untilMs.size >= MAX_KEYS) this.untilMs.delete(oldest);
+    this.untilMs.set(key, performance.now() + forMs);
+  }
+
+  /** @param key undefined: any may be there by now */
+  forget(key: string | undefined): void {
+    if (key === undefined) this.untilMs.clear();
+    else this.untilMs.delete(key);
+  }
+}

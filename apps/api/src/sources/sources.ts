@@ -1,0 +1,58 @@
+import type { SourceDefinition } from '@cache-system/contracts';
+import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
+import { StartRefused } from '../platform/env.js';
+import { LiveConfig } from '../platform/live-config.js';
+import { openHttpSource } from './http-source.js';
+import { ConnectionNotSet } from './postgres-connection.js';
+import { openPostgresSource } from './postgres-source.js';
+import type { Source } from './source.js';
+
+export interface OpenSource {
+  readonly definition: SourceDefinition;
+  readonly source: Source;
+}
+
+/** Value of an environment variable, where connections to databases are. */
+export const READ_VARIABLE = (name: string): string | undefined => process.env[name];
+
+/** The sources of `cache.sources`, opened. None of them is connected to before it is asked. */
+@Injectable()
+export class Sources implements OnApplicationShutdown {
+  /** Of each namespace, the longest prefix first. */
+  private readonly byNamespace = new Map<string, OpenSource[]>();
+
+  /** @throws StartRefused where a connection is not set */
+  constructor(@Inject(LiveConfig) { current }: LiveConfig) {
+    const { definitions, allowed_hosts: allowedHosts } = current.cache.sources;
+    for (const definition of definitions) {
+      const opened = { definition, source: open(definition, allowedHosts) };
+      const others = this.byNamespace.get(definition.namespace) ?? [];
+      const sorted = [...others, opened].sort((a, b) => b.definition.prefix.length - a.definition.prefix.length);
+      this.byNamespace.set(definition.namespace, sorted);
+    }
+  }
+
+  get all(): readonly OpenSource[] {
+    return [...this.byNamespace.values()].flat();
+  }
+
+  /** The source of a key, by the longest prefix that fits. */
+  find(namespace: string, name: string): OpenSource | undefined {
+    if (this.byNamespace.size === 0) return undefined;
+    return this.byNamespace.get(namespace)?.find(({ definition }) => name.startsWith(definition.prefix));
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await Promise.all(this.all.map(({ source }) => source.close()));
+  }
+}
+
+function open(definition: SourceDefinition, allowedHosts: readonly string[]): Source {
+  if (definition.type === 'http') return openHttpSource(definition, { allowedHosts });
+  try {
+    return openPostgresSource(definition, READ_VARIABLE);
+  } catch (error) {
+    if (error instanceof ConnectionNotSet) throw new StartRefused([`cache.sources: ${error.message}`]);
+    throw error;
+  }
+}

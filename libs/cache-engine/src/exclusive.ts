@@ -1,0 +1,46 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Cache } from './cache.js';
+import { TooMuchContention } from './errors.js';
+import { KeyQueue } from './key-queue.js';
+import { reservedKey } from './tags.js';
+
+const WRITE = '\u0004write:';
+const FIRST_LOOK_MS = 2;
+const LONGEST_LOOK_MS = 50;
+
+/**
+ * One writer of a key at a time, over all nodes, for what takes more than one step: a source and the layers have to see
+ * writes in the same order. On one node they queue up; over nodes a lease beside the key decides. Who dies with it holds
+ * the others up until it ends.
+ */
+export class Exclusive {
+  private readonly queue = new KeyQueue();
+
+  constructor(private readonly cache: Cache) {}
+
+  /**
+   * @param leaseMs longer than `work` takes: after that, another one may begin
+   * @throws TooMuchContention, what `work` throws, LayerTimeout, LayerUnavailable
+   */
+  run<T>(key: string, leaseMs: number, work: () => Promise<T>): Promise<T> {
+    return this.queue.run(key, async () => {
+      const beside = reservedKey(key, WRITE);
+      const token = await this.take(beside, leaseMs);
+      try {
+        return await work();
+      } finally {
+        await this.cache.lease({ kind: 'release', key: beside, token }).catch(() => undefined);
+      }
+    });
+  }
+
+  private async take(key: string, leaseMs: number): Promise<number> {
+    const giveUpAt = performance.now() + 2 * leaseMs;
+    for (let waitMs = FIRST_LOOK_MS; performance.now() < giveUpAt; waitMs = Math.min(waitMs * 2, LONGEST_LOOK_MS)) {
+      const outcome = await this.cache.lease({ kind: 'lease', key, leaseMs });
+      if (outcome.status === 'leased') return outcome.revision;
+      await delay(Math.random() * waitMs);
+    }
+    throw new TooMuchContention(2 * leaseMs);
+  }
+}
