@@ -218,6 +218,12 @@ describe('a path', () => {
     expect(answer.headers['allow']).toBe(allow);
   });
 
+  test.each(['/v1/cache/%zz', '/v1/cache/%zz?x=1', '/v1/cache/%zz?format=bson'])('%s is a bad key', async (path) => {
+    const answer = await client.get(path, { headers: { accept: 'application/json' } });
+    expect(answer.status).toBe(400);
+    expect((await client.get('/health/live')).status).toBe(200);
+  });
+
   test('of 20 KB is 413 and one of 15 KB says that the key is too long', async () => {
     const answer = await client.get(`/v1/cache/${'k'.repeat(20_000)}`);
     const details = expectError(answer, 413, 'PAYLOAD_TOO_LARGE');

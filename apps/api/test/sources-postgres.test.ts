@@ -8,9 +8,9 @@ import {
   startBooksDatabase,
   store,
   text,
-} from '../src/sources/postgres.fixture.js';
+} from './support/postgres-source.js';
 import { SourceRefused, SourceTimeout, SourceUnavailable } from '../src/sources/source.js';
-import { failure, never } from '../src/sources/source.fixture.js';
+import { failure, never } from './support/source-calls.js';
 import { installWatch, removeWatch } from '../src/sources/watch-installation.js';
 import { markHorizonSql, NotWatchable, pruneSql, watchedTable } from '../src/sources/watch-sql.js';
 import { STORES } from './support/service.js';

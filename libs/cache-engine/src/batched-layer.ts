@@ -68,15 +68,23 @@ export class BatchedLayer implements KeyedLayer {
     const { reads, freshReads } = this;
     this.reads = [];
     this.freshReads = [];
-    for (const part of this.parts(reads)) settle(part, this.layer.getMany(part.map(({ key }) => key)));
-    for (const part of this.parts(freshReads))
-      settle(
-        part,
-        this.layer.getMany(
-          part.map(({ key }) => key),
-          true,
-        ),
-      );
+    for (const part of this.parts(reads)) this.read(part, false);
+    for (const part of this.parts(freshReads)) this.read(part, true);
+  }
+
+  /** Asks for each key once, however many of the calls are for it. */
+  private read(calls: readonly PendingRead[], fresh: boolean): void {
+    const byKey = new Map<string, PendingRead[]>();
+    for (const call of calls) {
+      const same = byKey.get(call.key);
+      if (same) same.push(call);
+      else byKey.set(call.key, [call]);
+    }
+    const shared = [...byKey.values()].map((same): Waiting<Entry | undefined> => ({
+      resolve: (entry) => same.forEach(({ resolve }) => resolve(entry)),
+      reject: (error) => same.forEach(({ reject }) => reject(error)),
+    }));
+    settle(shared, this.layer.getMany([...byKey.keys()], fresh));
   }
 
   private flushMutations(): void {

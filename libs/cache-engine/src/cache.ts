@@ -37,7 +37,7 @@ import {
 import type { Applied, Fetched, ReplicationWish, SharedTiers } from './shared-tiers.js';
 import type { KeyRing } from './payload/key-ring.js';
 import { type StorageSettings, type StorageWish, StoredForm } from './stored-form.js';
-import { isReserved, Tags } from './tags.js';
+import { isReserved, tagKey, Tags } from './tags.js';
 
 /** For so long a change is tried again that keeps being overtaken by other nodes. */
 const CONTENTION_LIMIT_MS = 2000;
@@ -132,7 +132,7 @@ export class Cache {
       if (!written) throw new Error('a put came out as unsuitable');
       return written.entry;
     },
-    touch: (key, ttlMs) => this.mutate({ kind: 'touch', key, ttlMs }),
+    prolong: (key, ttlMs) => this.mutate({ kind: 'touch', key, ttlMs, condition: { onlyLater: true } }),
   });
 
   constructor(
@@ -369,15 +369,22 @@ export class Cache {
   /**
    * Live entries with keys that start with `prefix`, page by page: each that is there during the whole scan comes at
    * least once. A page may have fewer than were asked for, or a few more.
-   * @param withDead also those whose tags were invalidated, which are as good as gone
-   * @throws LayerTimeout, LayerUnavailable
+   * @returns beside them those that are as good as gone: their tags were invalidated, or they are stale
+   * @throws MalformedCursor, LayerTimeout, LayerUnavailable
    */
-  async scan(prefix: string, cursor: string | undefined, limit: number, withDead = false): Promise<Page> {
+  async scan(
+    prefix: string,
+    cursor: string | undefined,
+    limit: number,
+  ): Promise<Page & { readonly dead: readonly Head[] }> {
     const page = await this.shared.scan(prefix, cursor, limit);
     const heads = page.heads.filter(({ key }) => !isReserved(key));
-    if (withDead) return { heads, cursor: page.cursor };
     const alive = await Promise.all(heads.map((head) => this.isAlive(head.key, head, false)));
-    return { heads: heads.filter((_, index) => alive[index]), cursor: page.cursor };
+    return {
+      heads: heads.filter((_, index) => alive[index]),
+      dead: heads.filter((_, index) => !alive[index]),
+      cursor: page.cursor,
+    };
   }
 
   /** What is known of a live entry beside its value. @throws LayerTimeout, LayerUnavailable */
@@ -434,7 +441,8 @@ export class Cache {
       compress: options.compress ?? compression,
       encrypt: options.encrypt ?? encrypted,
       contentType: options.contentType ?? contentType,
-      slidingMs: options.sliding === false ? undefined : slidingMs,
+      slidingMs:
+        options.sliding === false ? undefined : (slidingMs ?? (options.sliding && leftMs > 0 ? leftMs : undefined)),
       // The expiry stays, and with it the time until which the entry is current.
       staleness:
         staleness && current && ttlMs === KEEP_EXPIRY
@@ -454,7 +462,8 @@ export class Cache {
   ): Promise<Written | undefined> {
     const { key } = mutation;
     const around = (options.strategy ?? this.settings.defaultStrategy) === 'write-around';
-    if (!around && mutation.kind === 'put' && !this.l1.hasRoomFor(key, mutation.content.payload.length)) {
+    // What is kept for the cache itself must not be kept from it by a full L1.
+    if (!around && served && !this.l1.hasRoomFor(key, served.payload.length)) {
       throw new StorageFull('L1 is full, and its eviction policy is reject');
     }
     const ticket = this.inFlight.enter(key);
@@ -527,14 +536,16 @@ export class Cache {
     let current = mutation;
     for (let attempt = 0; attempt < MAX_CHECKS; attempt++) {
       const applied = await this.shared.apply(current, around, replicate);
-      if (applied.outcome.status !== 'unproven') return applied;
+      const { status } = applied.outcome;
+      const wasOvertaken = status === 'refused' && current.kind !== mutation.kind;
+      if (status !== 'unproven' && !wasOvertaken) return applied;
+      current = mutation;
       const entry = await this.shared.fresh(mutation.key);
       if (!entry) continue;
-      const tags = entry.attributes?.tags ?? [];
       if (await this.isAlive(mutation.key, entry, true)) {
+        const { tags = [] } = entry.attributes ?? {};
         if (mutation.kind === 'touch') await this.tags.outlive(mutation.key, tags, mutation.ttlMs);
-        const proven = mutation.kind === 'touch' ? withNewLife(mutation, entry) : mutation;
-        current = { ...proven, condition: { ...mutation.condition, checked: entry.version } } as Mutation;
+        current = proven(mutation, entry);
       } else {
         await this.bury(mutation.key, entry);
       }
@@ -585,18 +596,29 @@ export class Cache {
   /** Writes a sliding expiry anew, unless that was done a moment ago. Where it fails, the next read does it. */
   private renew(key: string, { expiresAtMs, attributes }: Pick<Entry, 'expiresAtMs' | 'attributes'>): void {
     const slidingMs = attributes?.slidingMs ?? 0;
-    if (expiresAtMs - Date.now() > slidingMs * (1 - RENEW_AFTER) || this.renewals.has(key)) return;
+    const isDue = expiresAtMs !== 0 && expiresAtMs - Date.now() <= slidingMs * (1 - RENEW_AFTER);
+    if (!isDue || this.renewals.has(key)) return;
     this.renewals.add(key);
-    this.mutate({ kind: 'touch', key, ttlMs: slidingMs })
-      .catch(() => undefined)
-      .finally(() => this.renewals.delete(key));
+    // Later: it may end the slot that the read is being answered from.
+    setImmediate(() => {
+      this.mutate({ kind: 'touch', key, ttlMs: slidingMs })
+        .catch(() => undefined)
+        .finally(() => this.renewals.delete(key));
+    });
   }
 
   /** A copy that may be old, where nothing better is to be had. */
   private unchecked(key: string): Slot | undefined {
     const graceMs = this.settings.layers.l1.outage_grace * 1000;
-    const slot = this.l1.peek(key, Date.now());
-    return slot && this.backplane.uncheckedMs(slot.epoch) < graceMs ? slot : undefined;
+    const nowMs = Date.now();
+    const slot = this.l1.peek(key, nowMs);
+    if (!slot || this.backplane.uncheckedMs(slot.epoch) >= graceMs) return undefined;
+    // An invalidation that this node knows of holds in an outage as well.
+    const { tags = [] } = slot.attributes ?? {};
+    const areCurrent = tags.every(
+      ({ tag, generation }) => this.l1.peek(tagKey(key, tag), nowMs)?.version === generation,
+    );
+    return areCurrent && slot.page !== undefined ? slot : undefined;
   }
 
   private hold(key: string, entry: Entry, hits: number, epoch: number): boolean {
@@ -635,13 +657,20 @@ function stalenessOf(
   return { freshMs, whileRevalidateMs: staleWhileRevalidateSeconds * 1000, ifErrorMs: staleIfErrorSeconds * 1000 };
 }
 
-/** How long an entry is current is part of it: it is written anew. */
-function withNewLife(touch: Extract<Mutation, { kind: 'touch' }>, entry: Entry): Mutation {
+/**
+ * A mutation that may go ahead where it meets just this entry, which is alive. How long an entry is current is a part of
+ * it: a touch of such a one has to write it anew, unless there is another one by then.
+ */
+function proven(mutation: Mutation, entry: Entry): Mutation {
+  const condition = { ...mutation.condition, checked: entry.version };
   const { staleness, ...attributes } = entry.attributes ?? {};
-  if (!staleness) return touch;
-  const renewed = touch.ttlMs === NO_EXPIRY ? undefined : { ...staleness, freshMs: touch.ttlMs };
+  if (mutation.kind !== 'touch' || !staleness || !holds(mutation.condition, entry)) {
+    return { ...mutation, condition } as Mutation;
+  }
+  const renewed = mutation.ttlMs === NO_EXPIRY ? undefined : { ...staleness, freshMs: mutation.ttlMs };
   const content: Content = { ...entry, attributes: renewed ? { ...attributes, staleness: renewed } : attributes };
-  return { kind: 'put', key: touch.key, content, ttlMs: renewed ? lifeMs(renewed) : NO_EXPIRY };
+  const ttlMs = renewed ? lifeMs(renewed) : NO_EXPIRY;
+  return { kind: 'put', key: mutation.key, content, ttlMs, condition: { ...condition, versionIn: [entry.version] } };
 }
 
 function lifeMs({ freshMs, whileRevalidateMs, ifErrorMs }: Staleness): number {

@@ -121,6 +121,9 @@ export function decodeEntry(bytes: Buffer): Entry | undefined {
   const format = FORMATS[bytes[HEADER.offsets.format] ?? FORMATS.length];
   if (format === undefined || bytes[0] !== HEADER.layout) return undefined;
   const flags = bytes[HEADER.offsets.flags] ?? 0;
+  const attributes =
+    headerBytes === HEADER.bytes ? undefined : readAttributes(bytes.subarray(HEADER.bytes, headerBytes));
+  if (attributes === 'damaged') return undefined;
   return {
     version: bytes.readDoubleBE(HEADER.offsets.version),
     revision: bytes.readDoubleBE(HEADER.offsets.revision),
@@ -130,9 +133,17 @@ export function decodeEntry(bytes: Buffer): Entry | undefined {
     format,
     ascii: (flags & FLAG_ASCII) !== 0,
     defaultTtl: (flags & FLAG_DEFAULT_TTL) !== 0,
-    attributes: headerBytes === HEADER.bytes ? undefined : decodeAttributes(bytes.subarray(HEADER.bytes, headerBytes)),
+    attributes,
     payload: bytes.subarray(headerBytes),
   };
+}
+
+function readAttributes(bytes: Buffer): Attributes | 'damaged' {
+  try {
+    return decodeAttributes(bytes);
+  } catch {
+    return 'damaged';
+  }
 }
 
 /** Bytes before the payload of a record, of which the beginning is given. 0: it is too short for one. */

@@ -22,6 +22,9 @@ export class LayerUnavailable extends Error {
   }
 }
 
+/** A scan is to go on from where none of the layer has stopped. A caller's mistake. */
+export class MalformedCursor extends Error {}
+
 /** A layer has no room for an entry. */
 export class StorageFull extends Error {}
 

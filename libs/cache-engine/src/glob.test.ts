@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { MalformedGlob, parseGlob, redisPattern } from './glob.js';
+import { MalformedGlob, parseGlob } from './glob.js';
 
 /** What the documentation of `parseGlob` says, tried in all ways. */
 function naiveMatches(pattern: readonly string[], text: readonly string[]): boolean {
@@ -34,20 +34,6 @@ function inClass(content: readonly string[], character: string): boolean {
   const last = content[width + lastWidth]!;
   const [low, high, own] = [first, last, character].map((each) => each.codePointAt(0)!);
   return (low! <= own! && own! <= high!) || inClass(content.slice(width + 1 + lastWidth), character);
-}
-
-/** `stringmatchlen_impl` of Redis 7.2, util.c, without its guard against too many stars. */
-function redisMatches(pattern: Buffer, text: Buffer): boolean {
-  if (pattern.length === 0) return text.length === 0;
-  const [head] = pattern.toString('latin1');
-  if (head === '*') {
-    return redisMatches(pattern.subarray(1), text) || (text.length > 0 && redisMatches(pattern, text.subarray(1)));
-  }
-  if (text.length === 0) return false;
-  if (head === '?') return redisMatches(pattern.subarray(1), text.subarray(1));
-  if (head === '[') throw new Error('not used');
-  const escapes = head === '\\' && pattern.length >= 2;
-  return pattern[escapes ? 1 : 0] === text[0] && redisMatches(pattern.subarray(escapes ? 2 : 1), text.subarray(1));
 }
 
 /** A text that counts how often it is read. */
@@ -203,54 +189,4 @@ describe('steps to match', () => {
       expect(reads(`*${expression}*`, A)).toBeLessThanOrEqual(2 * 513 * expression.length);
     },
   );
-});
-
-describe('pattern for Redis', () => {
-  const redis = (glob: string, prefix = '') => redisPattern(prefix, parseGlob(glob));
-
-  test.each([
-    ['user:*', 'user:*'],
-    ['*', '*'],
-    ['*.json', '*.json'],
-    ['user:*:name', 'user:*:name'],
-    ['user:*:name:*', 'user:*:name:*'],
-    ['a*b*c*d', 'a*b*'],
-    ['a?b', 'a?*b'],
-    ['a??b?c', 'a??*b?*'],
-    ['a?*?b', 'a??*b'],
-    ['id[0-9][0-9]:*', 'id??:*'],
-    ['id[!0-9]', 'id?*'],
-    ['id[a-ż]', 'id?*'],
-    ['\\*\\[\\\\', '\\*\\[\\\\'],
-    ['a]-^', 'a\\]-^'],
-  ])('of %s is %s', (glob, expected) => {
-    expect(redis(glob)).toBe(expected);
-  });
-
-  test('takes the prefix for what it is', () => {
-    expect(redis('b*', 'e:[a]*?\\')).toBe('e:\\[a\\]\\*\\?\\\\b*');
-  });
-
-  test('lets through every key that the glob matches', () => {
-    const letsThrough = (glob: string, key: string, prefix: string) =>
-      !matches(glob, key) || redisMatches(Buffer.from(redis(glob, prefix)), Buffer.from(prefix + key));
-    fc.assert(fc.property(pattern, text, text, letsThrough), { numRuns: 1000 });
-    fc.assert(
-      fc.property(patternAndText, text, ([glob, key], prefix) => letsThrough(glob, key, prefix)),
-      {
-        numRuns: 2000,
-      },
-    );
-  });
-
-  test('has never more than two stars, the second of them at its end', () => {
-    fc.assert(
-      fc.property(fc.oneof(pattern, fc.constant('*a'.repeat(200))), (glob) => {
-        const stars = redis(glob).replace(/\\[^]/gu, '').split('*');
-        expect(stars.length).toBeLessThanOrEqual(3);
-        if (stars.length === 3) expect(stars[2]).toBe('');
-      }),
-      { numRuns: 1000 },
-    );
-  });
 });

@@ -9,7 +9,6 @@ export class MalformedGlob extends Error {
 
 /** As many as a key may have, in UTF-8. */
 const MAX_GLOB_BYTES = 512;
-const LAST_ASCII = 0x7f;
 
 type Range = readonly [first: number, last: number];
 
@@ -21,8 +20,6 @@ type Element =
 
 /** A pattern for keys. */
 export interface Glob {
-  /** No two stars follow each other. */
-  readonly elements: readonly Element[];
   /** All that matches begins with it. */
   readonly literalPrefix: string;
   /** Whether all of the text matches. Takes at most as many steps as text and pattern have characters, multiplied. */
@@ -48,35 +45,9 @@ export function parseGlob(pattern: string): Glob {
   const literalPrefix = textOf(literals);
   const rest = elements.slice(literals.length);
   return {
-    elements,
     literalPrefix,
     matches: (text) => text.startsWith(literalPrefix) && matchesFrom(text, literalPrefix.length, rest),
   };
-}
-
-/**
- * A pattern for `SCAN … MATCH` of Redis that lets through all keys of which the part after `prefix` matches the glob,
- * and perhaps more: the caller has to ask the glob again. Redis matches bytes, so that one of our characters is one to
- * four of its own. And it tries all ways to share a key out among stars, at the cost of everybody else (CVE-2022-36021):
- * the pattern ends with its second star, as after one that ends it there is nothing to try.
- */
-export function redisPattern(prefix: string, glob: Glob): string {
-  const { elements } = glob;
-  let pattern = escaped(prefix);
-  let stars = 0;
-  for (let at = 0; at < elements.length && stars < 2;) {
-    const literalEnd = literalRun(elements, at);
-    pattern += escaped(textOf(elements.slice(at, literalEnd)));
-    const wildEnd = wildRun(elements, literalEnd);
-    const run = elements.slice(literalEnd, wildEnd);
-    pattern += '?'.repeat(run.filter(({ kind }) => kind !== 'star').length);
-    if (!run.every(isOneByte)) {
-      pattern += '*';
-      stars++;
-    }
-    at = wildEnd;
-  }
-  return pattern;
 }
 
 function parseElements(characters: readonly string[]): Element[] {
@@ -174,23 +145,8 @@ function literalRun(elements: readonly Element[], start: number): number {
   return end;
 }
 
-/** Where what is not literal from `start` on ends. */
-function wildRun(elements: readonly Element[], start: number): number {
-  let end = start;
-  while (end < elements.length && elements[end]?.kind !== 'literal') end++;
-  return end;
-}
-
 function textOf(literals: readonly Element[]): string {
   return literals
     .map((element) => (element.kind === 'literal' ? String.fromCodePoint(element.codePoint) : ''))
     .join('');
-}
-
-function isOneByte(element: Element): boolean {
-  return element.kind === 'class' && !element.negated && element.ranges.every(([, last]) => last <= LAST_ASCII);
-}
-
-function escaped(text: string): string {
-  return text.replace(/[*?[\]\\]/g, '\\$&');
 }

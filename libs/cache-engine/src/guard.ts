@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LayerName } from '@cache-system/contracts';
 import { circuitBreaker, ConsecutiveBreaker, handleWhen } from 'cockatiel';
-import { LayerTimeout, LayerUnavailable, StorageFull } from './errors.js';
+import { LayerTimeout, LayerUnavailable, MalformedCursor, StorageFull } from './errors.js';
 
 /** So many failures in a row, and a layer is not asked any more. Of timeouts one is enough: each costs a caller a deadline. */
 const FAILURES_TO_OPEN = 5;
@@ -100,7 +100,7 @@ export class Guard {
   }
 
   private translate(cause: unknown): Error {
-    if (cause instanceof StorageFull || cause instanceof LayerTimeout) return cause;
+    if (cause instanceof StorageFull || cause instanceof MalformedCursor || cause instanceof LayerTimeout) return cause;
     return new LayerUnavailable(this.name, { cause });
   }
 }
@@ -109,7 +109,7 @@ export class Guard {
 class Circuit {
   isOpen = false;
   readonly breaker = circuitBreaker(
-    handleWhen((error) => !(error instanceof StorageFull)),
+    handleWhen((error) => !(error instanceof StorageFull || error instanceof MalformedCursor)),
     { halfOpenAfter: Infinity, breaker: new ConsecutiveBreaker(FAILURES_TO_OPEN) },
   );
 

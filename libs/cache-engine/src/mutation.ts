@@ -13,6 +13,8 @@ export interface Condition {
   readonly lease?: number;
   /** The entry of this version is known to be alive. Nothing is decided upon a conditional entry without it. */
   readonly checked?: number;
+  /** Of a touch: an expiry that is later stays. */
+  readonly onlyLater?: boolean;
 }
 
 /** Expiry of an entry: milliseconds from now, never (0), or what it was. */
@@ -115,6 +117,12 @@ export function hasChanged(outcome: Outcome): boolean {
   return 'stamp' in outcome || outcome.status === 'removed';
 }
 
+/** Whether a mutation that came out like this ends a lease on the key: a removal does so also where there was nothing. */
+export function endsLease(mutation: Mutation, outcome: Outcome): boolean {
+  if (hasChanged(outcome) || outcome.status === 'released') return true;
+  return mutation.kind === 'remove' && outcome.status === 'missing';
+}
+
 /** The content that a mutation leaves behind; undefined where it leaves that which is there. */
 export function contentAfter(
   mutation: Mutation,
@@ -165,7 +173,7 @@ export function decide(mutation: Mutation, known: Known, revision: number, nowMs
       return {
         status: 'touched',
         revision,
-        stamp: { ...stampOf(current), revision, expiresAtMs: expiry(mutation.ttlMs, current, nowMs) },
+        stamp: { ...stampOf(current), revision, expiresAtMs: touchedExpiry(mutation, current, nowMs) },
       };
     case 'remove':
       return { status: current ? 'removed' : 'missing', revision };
@@ -206,6 +214,12 @@ function written(current: Stamp | undefined, revision: number, nowMs: number, tt
       expiresAtMs: expiry(ttlMs, current, nowMs),
     },
   };
+}
+
+function touchedExpiry({ ttlMs, condition }: Touch, current: Stamp, nowMs: number): number {
+  const expiresAtMs = expiry(ttlMs, current, nowMs);
+  if (!condition?.onlyLater || current.expiresAtMs === 0) return condition?.onlyLater ? 0 : expiresAtMs;
+  return expiresAtMs === 0 ? 0 : Math.max(expiresAtMs, current.expiresAtMs);
 }
 
 function expiry(ttlMs: number, current: Stamp | undefined, nowMs: number): number {

@@ -178,5 +178,6 @@ function hasCertainlyNotRun(error: unknown): boolean {
 
 /** A removal concerns them also where the deepest layer had nothing: it may have lost or evicted the entry. */
 function concernsCopies(mutation: Mutation, outcome: Outcome): boolean {
-  return 'stamp' in outcome || (mutation.kind === 'remove' && outcome.status !== 'refused');
+  if ('stamp' in outcome) return true;
+  return mutation.kind === 'remove' && (outcome.status === 'removed' || outcome.status === 'missing');
 }

@@ -1,5 +1,5 @@
 import type { Attributes } from './attributes.js';
-import type { Entry, Value } from './entry.js';
+import type { Entry, Format, Value } from './entry.js';
 import { compress, decompress, type EntryAlgorithm } from './payload/compression.js';
 import { open, seal } from './payload/encryption.js';
 import type { KeyRing } from './payload/key-ring.js';
@@ -69,7 +69,8 @@ export class StoredForm {
     const compressed = algorithm && (await compress(value.payload, algorithm));
     if (!compressed && !encrypted) return { value, attributes: {} };
     const plain = compressed ?? value.payload;
-    const payload = encrypted && this.keys ? seal(plain, this.keys, key) : plain;
+    const payload =
+      encrypted && this.keys ? seal(plain, this.keys, contextOf(key, value.format, compressed && algorithm)) : plain;
     return {
       value: { ...value, payload },
       attributes: {
@@ -88,7 +89,7 @@ export class StoredForm {
       let { payload } = entry;
       if (attributes.encrypted) {
         if (!this.keys) throw new NoEncryptionKey();
-        payload = open(payload, this.keys, key);
+        payload = open(payload, this.keys, contextOf(key, entry.format, attributes.compression));
       }
       if (attributes.compression) payload = await decompress(payload, attributes.compression, attributes.rawBytes ?? 0);
       return { ...entry, payload };
@@ -103,4 +104,9 @@ export class StoredForm {
     const wanted = wish ?? (enabled && payload.length >= minSizeBytes);
     return wanted ? algorithm : undefined;
   }
+}
+
+/** What sealed bytes must not be taken for: those of another key, or of another kind. No key has a control character. */
+function contextOf(key: string, format: Format, compression: EntryAlgorithm | undefined): string {
+  return [key, format, compression ?? ''].join('\n');
 }

@@ -1,6 +1,7 @@
 import type { TagStamp } from './attributes.js';
 import { type Entry, jsonValue } from './entry.js';
 import { ConditionFailed } from './errors.js';
+import { ownKey } from './l1/key-text.js';
 import { KEEP_EXPIRY, NO_EXPIRY, type Put } from './mutation.js';
 
 /** No key of a caller has it. */
@@ -20,7 +21,8 @@ interface TagEntries {
   /** As the next mutation will find it. */
   fresh(key: string): Promise<Entry | undefined>;
   put(mutation: Put): Promise<{ readonly version: number }>;
-  touch(key: string, ttlMs: number): Promise<unknown>;
+  /** Gives an entry a later expiry, or leaves it that which it has. */
+  prolong(key: string, ttlMs: number): Promise<unknown>;
 }
 
 /** The key under which a tag is kept, in the namespace of an entry. */
@@ -85,7 +87,7 @@ export class Tags {
       tags.map(async ({ tag }) => {
         const name = tagKey(key, tag);
         const entry = await this.entries.fresh(name);
-        if (entry && endsBefore(entry, ttlMs)) await this.entries.touch(name, tagTtlMs(ttlMs));
+        if (entry && endsBefore(entry, ttlMs)) await this.entries.prolong(name, tagTtlMs(ttlMs));
       }),
     );
   }
@@ -109,15 +111,17 @@ export class Tags {
 
   private async stamp(key: string, tag: string, ttlMs: number): Promise<TagStamp> {
     const name = tagKey(key, tag);
+    // L1 keeps it, and must not keep the body of which it is a part.
+    const own = ownKey(tag);
     for (let attempt = 1; ; attempt++) {
       const entry = await this.entries.fresh(name);
       if (entry) {
-        if (endsBefore(entry, ttlMs)) await this.entries.touch(name, tagTtlMs(ttlMs));
-        return { tag, generation: entry.version };
+        if (endsBefore(entry, ttlMs)) await this.entries.prolong(name, tagTtlMs(ttlMs));
+        return { tag: own, generation: entry.version };
       }
       try {
         const { version } = await this.entries.put(this.generation(name, tagTtlMs(ttlMs), false));
-        return { tag, generation: version };
+        return { tag: own, generation: version };
       } catch (error) {
         // Somebody else has made it meanwhile.
         if (!(error instanceof ConditionFailed) || attempt === MAX_ATTEMPTS) throw error;

@@ -198,6 +198,18 @@ describe.each(Object.keys(STORES))('layer %s', (name) => {
       expect((await get('ns:touch'))?.expiresAtMs).toBe(0);
     });
 
+    test('a touch that only prolongs leaves a later expiry as it is', async () => {
+      const prolong = async (ttlMs: number) =>
+        stampOf(await apply({ kind: 'touch', key: 'ns:prolong', ttlMs, condition: { onlyLater: true } })).expiresAtMs;
+      const { expiresAtMs } = stampOf(await apply(put('ns:prolong', '1', MINUTE_MS)));
+      expect(await prolong(1000)).toBe(expiresAtMs);
+      expect((await get('ns:prolong'))?.expiresAtMs).toBe(expiresAtMs);
+      expect(await prolong(2 * MINUTE_MS)).toBeGreaterThanOrEqual(expiresAtMs + MINUTE_MS);
+      expect(await prolong(NO_EXPIRY)).toBe(0);
+      expect(await prolong(MINUTE_MS)).toBe(0);
+      expect((await get('ns:prolong'))?.expiresAtMs).toBe(0);
+    });
+
     test('a touch of what is not there says so', async () => {
       expect((await apply({ kind: 'touch', key: 'ns:nothing', ttlMs: MINUTE_MS })).status).toBe('missing');
     });
@@ -297,6 +309,13 @@ describe.each(Object.keys(STORES))('layer %s', (name) => {
       expect(second.revision).toBeGreaterThan(first.revision);
       expect((await fill(first.revision, '"late"')).status).toBe('refused');
       expect((await fill(second.revision, '"filled"')).status).toBe('created');
+    });
+
+    test('outlives a removal that was refused', async () => {
+      const { revision } = await lease();
+      expect((await apply({ kind: 'remove', key, condition: { versionIn: [1] } })).status).toBe('refused');
+      expect((await lease()).status).toBe('taken');
+      expect((await fill(revision, '1')).status).toBe('created');
     });
 
     test('can be given back by its holder only', async () => {

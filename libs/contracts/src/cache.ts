@@ -38,8 +38,7 @@ export type MergeStrategy = (typeof MERGE_STRATEGIES)[number];
 const jsonValueSchema = z.json().meta({ id: 'JsonValue', description: 'Any JSON value, null included' });
 
 export const LAYERS = ['L1', 'L2', 'L3'] as const;
-const layerSchema = z.enum(LAYERS);
-export type LayerName = z.infer<typeof layerSchema>;
+export type LayerName = (typeof LAYERS)[number];
 const placeSchema = z
   .enum([...LAYERS, 'SOURCE'])
   .meta({ id: 'Place', description: 'A layer, or the source of the key' });
@@ -65,31 +64,45 @@ const MAX_KEY_CHARACTERS = 512;
 const MAX_TAGS = 32;
 export const MAX_BULK_KEYS = 1000;
 
+/** Layers speak UTF-8, which has no lone surrogates: those would come back as other characters. */
+const WELL_FORMED = /^\P{Surrogate}*$/u;
+
 const tagSchema = z
   .string()
   .min(1)
   .max(256)
   .regex(/^[^\u0000-\u001f\u007f-\u009f]*$/u, 'must not contain control characters')
+  .regex(WELL_FORMED, 'must be well-formed Unicode')
   .meta({ example: 'product' });
-const patternSchema = z.string().min(1).max(MAX_KEY_CHARACTERS).meta({
+const textSchema = z.string().min(1).max(MAX_KEY_CHARACTERS).regex(WELL_FORMED, 'must be well-formed Unicode');
+const patternSchema = textSchema.meta({
   description: 'A glob: `*` any text, `?` one character, `[a-z]` one of these, `\\` takes the next one literally',
   example: 'user:*',
 });
-const prefixSchema = z.string().min(1).max(MAX_KEY_CHARACTERS).meta({ example: 'user:' });
+const prefixSchema = textSchema.meta({ example: 'user:' });
 const dryRunSchema = booleanQuerySchema
   .optional()
   .meta({ description: 'Count what would be deleted, with a sample, and delete nothing' });
 
-export const deleteQuerySchema = z.strictObject({
-  pattern: patternSchema.optional().meta({
-    description: 'Delete all keys that match this glob instead; the key in the path does not matter then',
-  }),
-  dry_run: dryRunSchema,
-  cascade: booleanQuerySchema
-    .optional()
-    .meta({ description: 'false: drop the copies in L1 of every node and leave the entry in the layers below' }),
-  format: formatQuerySchema,
-});
+export const deleteQuerySchema = z
+  .strictObject({
+    pattern: patternSchema.optional().meta({
+      description: 'Delete all keys that match this glob instead; the key in the path does not matter then',
+    }),
+    dry_run: dryRunSchema,
+    cascade: booleanQuerySchema
+      .optional()
+      .meta({ description: 'false: drop the copies in L1 of every node and leave the entry in the layers below' }),
+    format: formatQuerySchema,
+  })
+  .refine(({ pattern, dry_run }) => dry_run === undefined || pattern !== undefined, {
+    path: ['dry_run'],
+    error: 'is for a pattern',
+  })
+  .refine(({ pattern, cascade }) => cascade === undefined || pattern === undefined, {
+    path: ['cascade'],
+    error: 'is for one key, not for a pattern',
+  });
 export type DeleteQuery = z.infer<typeof deleteQuerySchema>;
 
 const ifVersionSchema = z.string().min(1).max(64).meta({
@@ -182,7 +195,7 @@ export const readMetadataSchema = z
     updated_at: timestampSchema,
     expires_at: timestampSchema.nullable(),
     hit_count: z.number().int().meta({ description: 'Reads that this node answered from the entry since it holds it' }),
-    size_bytes: z.number().int().meta({ description: 'Bytes of the value as stored' }),
+    size_bytes: z.number().int().meta({ description: 'Bytes of the value, before it is compressed' }),
     cache_layer: placeSchema,
     version: z.string(),
   })
@@ -288,6 +301,7 @@ export const deletionJobSchema = z
     pattern: z.string().optional(),
     prefix: z.string().optional(),
     tag: z.string().optional(),
+    dry_run: z.literal(true).optional(),
     scanned: z.number().int(),
     deleted: z.number().int(),
     started_at: timestampSchema,

@@ -21,6 +21,15 @@ import { readBulkSet } from './write-body.js';
 
 type ItemResult = Readonly<Record<string, unknown>> & { readonly status: string };
 
+/** Of all values in one answer, which is put together in memory. */
+const MAX_VALUES_BYTES = 64 * 1024 * 1024;
+
+interface Read {
+  readonly result: ItemResult;
+  /** Bytes of the value. */
+  readonly size: number;
+}
+
 /** Many keys in one request. One key's failure fails no other; what the layers are asked goes out together. */
 @Injectable()
 export class CacheBulk {
@@ -34,7 +43,14 @@ export class CacheBulk {
     const format = responseFormat(request);
     const { keys, options = {} } = readFields(request, bulkGetRequestSchema, 'BulkGetRequest');
     const { include_metadata: withMetadata = false, max_concurrent: atOnce } = options;
-    const results = await this.each(request, keys, atOnce, (key) => this.read(key, withMetadata));
+    let bytes = 0;
+    const results = await this.each(request, keys, atOnce, async (key) => {
+      const { result, size } = await this.read(key, withMetadata);
+      bytes += size;
+      if (bytes <= MAX_VALUES_BYTES) return result;
+      const details = { part: 'values', limit_bytes: MAX_VALUES_BYTES };
+      throw new ApiError('PAYLOAD_TOO_LARGE', details, { message: 'The values of other keys fill the response' });
+    });
     const [hits, misses, errors] = ['hit', 'miss', 'error'].map((status) => count(results, status));
     const total = results.size;
     const summary = {
@@ -88,26 +104,21 @@ export class CacheBulk {
     respondDocument(request, reply, format, 200, [], { results, summary }, 'BulkDeleteResponse');
   }
 
-  private read(key: CacheKey, withMetadata: boolean): ItemResult | Promise<ItemResult> {
+  private read(key: CacheKey, withMetadata: boolean): Read | Promise<Read> {
     const slot = this.cache.peek(key.full);
     if (!slot) return this.load(key, withMetadata);
     this.cache.countHit(slot);
-    return {
-      status: 'hit',
-      value: leaf({ format: slot.format, payload: slot.payload() }),
-      cache_layer: 'L1',
-      ...(withMetadata && { metadata: readMetadata(slot, slot.payloadBytes, 'L1', slot.hits) }),
-    };
+    const { payloadBytes: size } = slot;
+    const metadata = withMetadata ? readMetadata(slot, size, 'L1', slot.hits) : undefined;
+    const value = leaf({ format: slot.format, payload: slot.payload() });
+    return { result: { status: 'hit', value, cache_layer: 'L1', metadata }, size };
   }
 
-  private async load(key: CacheKey, withMetadata: boolean): Promise<ItemResult> {
+  private async load(key: CacheKey, withMetadata: boolean): Promise<Read> {
     const { entry, layer, hits } = await this.sources.load(key);
-    return {
-      status: 'hit',
-      value: leaf(entry),
-      cache_layer: layer,
-      ...(withMetadata && { metadata: readMetadata(entry, entry.payload.length, layer, hits) }),
-    };
+    const { length: size } = entry.payload;
+    const metadata = withMetadata ? readMetadata(entry, size, layer, hits) : undefined;
+    return { result: { status: 'hit', value: leaf(entry), cache_layer: layer, metadata }, size };
   }
 
   /** Works on each key once, on so many at a time. All at once they make one round trip to each part of a layer. */

@@ -18,7 +18,7 @@ import { readFields, respondDocument } from './documents.js';
 import { isoTime } from './entry-text.js';
 import { versionText } from './etag.js';
 import { query, requiredQuery } from './query.js';
-import { select, type Selection, type Wanted } from './selection.js';
+import { matching, select, type Selection, type Wanted } from './selection.js';
 import { type Sweep, Sweeps } from './sweeps.js';
 
 const DEFAULT_LIMIT = 100;
@@ -81,7 +81,8 @@ export class CacheCollections {
     const body = readFields(request, invalidateRequestSchema, 'InvalidateRequest');
     const outcome = await orCacheError(() => this.invalidateAll(keySpace(request), body));
     const document = { ...outcome, duration_ms: elapsedMs(request) };
-    respondDocument(request, reply, format, 200, [], document, 'InvalidateResponse');
+    // Counts are those so far where something goes on.
+    respondDocument(request, reply, format, outcome.jobs ? 202 : 200, [], document, 'InvalidateResponse');
   }
 
   async job(request: FastifyRequest, reply: FastifyReply): Promise<void> {
@@ -113,9 +114,11 @@ export class CacheCollections {
     const position = readCursor(cursor, prefixes.length);
     const startedAtMs = performance.now();
     const left = position.left.splice(0, limit).map((name) => space.keyOf(checkedName(name)).full);
-    const heads = (await Promise.all(left.map((key) => this.cache.head(key))))
-      .filter((head) => head !== undefined)
-      .filter((head) => selection.matches(head));
+    const found = await Promise.all(left.map((key) => this.cache.head(key)));
+    const heads = await matching(
+      selection,
+      found.filter((head) => head !== undefined),
+    );
     while (
       position.index < prefixes.length &&
       heads.length < limit &&
@@ -123,9 +126,9 @@ export class CacheCollections {
     ) {
       const room = limit - heads.length;
       const page = await this.cache.scan(prefixes[position.index] ?? '', position.after, room);
-      const matching = page.heads.filter((head) => selection.matches(head));
-      heads.push(...matching.slice(0, room));
-      position.left.push(...matching.slice(room).map((head) => selection.nameOf(head)));
+      const fitting = await matching(selection, page.heads);
+      heads.push(...fitting.slice(0, room));
+      position.left.push(...fitting.slice(room).map((head) => selection.nameOf(head)));
       position.after = page.cursor;
       if (page.cursor === undefined) position.index++;
     }
@@ -148,12 +151,15 @@ export class CacheCollections {
       invalidated.keys = found.filter(Boolean).length;
       sample.push(...names.filter((_, index) => found[index]).map(({ name }) => name));
     }
-    if (tags) invalidated.tags = await this.invalidateTags(space, tags, dryRun);
     const note = (sweep: Sweep) => {
       sample.push(...sweep.sample);
       if (!sweep.isOver) jobs.push(sweep.job);
       return sweep.job.deleted;
     };
+    if (tags) {
+      const all = await Promise.all(tags.map((tag) => this.dropTag(space, tag, dryRun, note)));
+      invalidated.tags = all.filter(Boolean).length;
+    }
     if (pattern !== undefined) invalidated.pattern = note(await this.sweep(space, { pattern }, dryRun));
     if (prefix !== undefined) invalidated.prefix = note(await this.sweep(space, { prefix }, dryRun));
     return { invalidated, ...(dryRun && { dry_run: true, sample }), ...(jobs.length > 0 && { jobs }) };
@@ -170,16 +176,16 @@ export class CacheCollections {
     }
   }
 
-  /** @returns how many of them were in use */
-  private async invalidateTags(space: KeySpace, tags: readonly string[], dryRun: boolean): Promise<number> {
-    const all = await Promise.all(
-      tags.map(async (tag) => {
-        if (dryRun || space.allowedPrefixes.length > 0)
-          return (await this.sweep(space, { tag }, dryRun)).job.deleted > 0;
-        return (await this.cache.invalidateTag(space.namespace, tag)) !== undefined;
-      }),
-    );
-    return all.filter(Boolean).length;
+  /** @returns whether entries had been stored with it */
+  private async dropTag(
+    space: KeySpace,
+    tag: string,
+    dryRun: boolean,
+    note: (sweep: Sweep) => number,
+  ): Promise<boolean> {
+    if (!dryRun && space.allowedPrefixes.length === 0)
+      return (await this.cache.invalidateTag(space.namespace, tag)) !== undefined;
+    return note(await this.sweep(space, { tag }, dryRun)) > 0;
   }
 }
 

@@ -4,6 +4,7 @@ import {
   KeyNotFound,
   LayerTimeout,
   LayerUnavailable,
+  MalformedCursor,
   MalformedJsonPatch,
   MergeNotPossible,
   NoEncryptionKey,
@@ -68,6 +69,9 @@ export function cacheError(error: unknown, key: string): unknown {
       { key, reason: 'the stored entry is damaged or its key is gone' },
       { cause },
     );
+  }
+  if (error instanceof MalformedCursor) {
+    return new InvalidRequest([{ path: 'cursor', reason: 'is not one that a page came with' }], { cause });
   }
   if (error instanceof StorageFull) return new ApiError('STORAGE_FULL', { key }, { cause });
   if (error instanceof ConditionFailed) return new ApiError('PRECONDITION_FAILED', { key }, { cause });

@@ -25,7 +25,20 @@ import {
   writeRequestSchema,
   writeResponseSchema,
 } from '@cache-system/contracts';
-import { applyDecorators, Controller, Delete, Get, Head, HttpCode, Patch, Post, Put, Req, Res } from '@nestjs/common';
+import {
+  applyDecorators,
+  Controller,
+  Delete,
+  Get,
+  Head,
+  HttpCode,
+  Patch,
+  Post,
+  Put,
+  Req,
+  Res,
+  UseGuards,
+} from '@nestjs/common';
 import { RouteConfig } from '@nestjs/platform-fastify';
 import {
   ApiConsumes,
@@ -41,6 +54,7 @@ import {
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Requires } from '../auth/access.js';
 import { ApiErrors, ApiJsonBody, ApiQueries } from '../platform/http/openapi.js';
+import { InflateBody } from '../platform/http/request-body.js';
 import { CacheBulk } from './cache-bulk.js';
 import { CacheCollections } from './cache-collections.js';
 import { CacheReads } from './cache-reads.js';
@@ -83,6 +97,7 @@ const WRITE_ERRORS = [
 ] as const;
 
 @ApiTags('Cache')
+@UseGuards(InflateBody)
 @Controller('cache')
 export class CacheController {
   constructor(

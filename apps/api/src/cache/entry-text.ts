@@ -33,6 +33,8 @@ export function hitHeaders(entry: Told, place: Place, remarks?: HitRemarks): Hea
     Math.max(0, Math.floor((nowMs - entry.updatedAtMs) / 1000)),
     'Cache-Control',
     'private, no-cache',
+    'Vary',
+    'Accept',
     'X-Cache-Status',
     !isHit ? 'MISS' : remarks?.stale ? 'STALE' : 'HIT',
     'X-Cache-Layer',

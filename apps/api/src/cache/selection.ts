@@ -1,7 +1,10 @@
-import type { Head } from '@cache-system/cache-engine';
-import { type Glob, MalformedGlob, parseGlob } from '@cache-system/cache-engine';
+import { promisify } from 'node:util';
+import { type Glob, type Head, MalformedGlob, parseGlob } from '@cache-system/cache-engine';
 import { InvalidRequest } from '../platform/http/api-error.js';
 import type { KeySpace } from './cache-key.js';
+
+const TURN_MS = 10;
+const nextTurn = promisify(setImmediate);
 
 /** What a caller means by a pattern, a prefix or a tag, all of which must fit. */
 export interface Wanted {
@@ -33,6 +36,20 @@ export function select({ namespace, allowedPrefixes }: KeySpace, { pattern, pref
       (glob === undefined || glob.matches(nameOf(head))) &&
       (tag === undefined || (head.attributes?.tags?.some((stamp) => stamp.tag === tag) ?? false)),
   };
+}
+
+/** Those that fit. Gives way to others in between: a pattern of 500 characters takes its time. */
+export async function matching(selection: Selection, heads: readonly Head[]): Promise<Head[]> {
+  const found: Head[] = [];
+  await nextTurn();
+  let turnStartedAtMs = performance.now();
+  for (const head of heads) {
+    if (selection.matches(head)) found.push(head);
+    if (performance.now() - turnStartedAtMs < TURN_MS) continue;
+    await nextTurn();
+    turnStartedAtMs = performance.now();
+  }
+  return found;
 }
 
 function readGlob(pattern: string): Glob {

@@ -41,6 +41,8 @@ export const PLAIN_WISH: ReadWish = { fresh: false, onlyIfCached: false, maxStal
 export class SourceReads {
   private readonly through: ReadThrough;
   private readonly missing = new MissingKeys();
+  /** How often everything may have changed. */
+  private upheavals = 0;
 
   constructor(
     private readonly cache: Cache,
@@ -74,9 +76,10 @@ export class SourceReads {
     }
   }
 
-  /** Any of these may be at the source by now. */
-  forgetMissing(key: string | undefined): void {
+  /** Something else may be at the source by now. @param key undefined: for any key */
+  distrust(key: string | undefined): void {
     this.missing.forget(key);
+    if (key === undefined) this.upheavals++;
   }
 
   private async loaded(key: CacheKey, source: OpenSource, stale?: Entry): Promise<Answer> {
@@ -115,10 +118,12 @@ export class SourceReads {
   private async fetch(key: CacheKey, { source, definition }: OpenSource, stale?: Entry): Promise<Loaded | undefined> {
     const etag = stale?.attributes?.sourceTag;
     const signal = AbortSignal.timeout(definition.hard_timeout_ms + LEASE_MARGIN_MS);
+    const { upheavals } = this;
     const result = await source.load(key.name, etag === undefined ? undefined : { etag }, signal);
     if (result.status === 'missing') return undefined;
     const lives = {
-      ttlSeconds: result.ttlSeconds,
+      // What was read before everything changed is not kept.
+      ttlSeconds: upheavals === this.upheavals ? result.ttlSeconds : 0,
       staleWhileRevalidateSeconds: definition.stale_while_revalidate,
       staleIfErrorSeconds: definition.stale_if_error,
     };

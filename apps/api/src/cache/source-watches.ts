@@ -1,9 +1,10 @@
 import { Cache, KeyNotFound } from '@cache-system/cache-engine';
 import type { PostgresSourceDefinition } from '@cache-system/contracts';
 import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { readVariable } from '../platform/env.js';
 import { log } from '../platform/logging.js';
 import { PostgresWatch } from '../sources/postgres-watch.js';
-import { READ_VARIABLE, Sources } from '../sources/sources.js';
+import { Sources } from '../sources/sources.js';
 import { SourceReads } from './source-reads.js';
 import { Sweeps } from './sweeps.js';
 
@@ -32,12 +33,12 @@ export class SourceWatches implements OnApplicationBootstrap, OnApplicationShutd
   private watch(definition: PostgresSourceDefinition): PostgresWatch {
     const { name, namespace, prefix } = definition;
     let isConnected: boolean | undefined;
-    return new PostgresWatch(definition, READ_VARIABLE, {
+    return new PostgresWatch(definition, readVariable, {
       onChanged: async (keys) => {
         await Promise.all(keys.map((key) => this.drop(`${namespace}:${key}`)));
       },
       onAllChanged: async () => {
-        this.reads.forgetMissing(undefined);
+        this.reads.distrust(undefined);
         await this.sweeps.clear(`${namespace}:${prefix}`);
       },
       onState: (connected, cause) => {
@@ -50,7 +51,7 @@ export class SourceWatches implements OnApplicationBootstrap, OnApplicationShutd
   }
 
   private async drop(key: string): Promise<void> {
-    this.reads.forgetMissing(key);
+    this.reads.distrust(key);
     try {
       await this.cache.remove(key);
     } catch (error) {

@@ -5,7 +5,7 @@ import { type DeletionJob, deletionJobSchema } from '@cache-system/contracts';
 import { Injectable } from '@nestjs/common';
 import { ResourceNotFound } from '../platform/http/api-error.js';
 import { log } from '../platform/logging.js';
-import type { Selection, Wanted } from './selection.js';
+import { matching, type Selection, type Wanted } from './selection.js';
 
 /** So many entries are looked at in one step, and so many at most deleted: Redis serves others in between. */
 const PAGE = 250;
@@ -14,6 +14,7 @@ const PATIENCE_MS = 500;
 const SAVE_EVERY_MS = 1000;
 const KEEP_JOB_SECONDS = 86_400;
 const SAMPLE = 10;
+const JOB_ID = /^[0-9a-f-]{36}$/;
 /** No key of a caller begins with it. */
 const JOB_PREFIX = '\u0002job:';
 
@@ -56,6 +57,7 @@ export class Sweeps {
       ...(pattern !== undefined && { pattern }),
       ...(prefix !== undefined && { prefix }),
       ...(tag !== undefined && { tag }),
+      ...(plan.dryRun && { dry_run: true as const }),
       scanned: 0,
       deleted: 0,
       started_at: new Date().toISOString(),
@@ -77,14 +79,15 @@ export class Sweeps {
   async clear(prefix: string): Promise<void> {
     let cursor: string | undefined;
     do {
-      const page = await this.cache.scan(prefix, cursor, PAGE, true);
+      const page = await this.cache.scan(prefix, cursor, PAGE);
       cursor = page.cursor;
-      await Promise.all(page.heads.map((head) => this.remove(head)));
+      await Promise.all([...page.heads, ...page.dead].map((head) => this.cache.purge(head)));
     } while (cursor !== undefined);
   }
 
   /** @throws ResourceNotFound */
   async find(namespace: string, id: string): Promise<DeletionJob> {
+    if (!JOB_ID.test(id)) throw new ResourceNotFound('job', id);
     try {
       const { entry } = await this.cache.load(`${namespace}:${JOB_PREFIX}${id}`, true);
       return deletionJobSchema.parse(JSON.parse(jsonText(entry)));
@@ -116,19 +119,21 @@ export class Sweeps {
       log.warn({ err: error, job: job.id }, 'a deletion of many entries has failed');
       Object.assign(job, { status: 'failed', ended_at: new Date().toISOString(), reason: 'a layer failed' });
     }
-    // Where this fails too, the job is seen as running until it is forgotten.
-    await this.save(namespace, job).catch(() => undefined);
+    await this.save(namespace, job);
   }
 
   private async *pages({ selection, dryRun, ended }: SweepPlan) {
     for (const prefix of selection.prefixes) {
       let cursor: string | undefined;
       do {
-        const page = await this.cache.scan(prefix, cursor, PAGE, ended !== undefined);
+        const page = await this.cache.scan(prefix, cursor, PAGE);
         cursor = page.cursor;
-        const matching = page.heads.filter((head) => selection.matches(head) && (ended?.(head) ?? true));
-        const deleted = dryRun ? matching : await this.delete(matching, ended !== undefined);
-        yield { scanned: page.heads.length, names: deleted.map((head) => selection.nameOf(head)) };
+        const dead = await matching(selection, page.dead);
+        const wanted = ended ? dead.filter(ended) : await matching(selection, page.heads);
+        const deleted = dryRun ? wanted : await this.delete(wanted, ended !== undefined);
+        // Nobody could see them any more, and yet they take room.
+        if (!dryRun) await this.delete(ended ? dead.filter((head) => !ended(head)) : dead, true);
+        yield { scanned: page.heads.length + page.dead.length, names: deleted.map((head) => selection.nameOf(head)) };
       } while (cursor !== undefined);
     }
   }
@@ -149,9 +154,13 @@ export class Sweeps {
     }
   }
 
+  /** What cannot be told of is done nevertheless: a layer that is full needs it most. */
   private async save(namespace: string, job: DeletionJob): Promise<void> {
-    await this.cache.put(`${namespace}:${JOB_PREFIX}${job.id}`, jsonValue(JSON.stringify(job)), {
-      ttlSeconds: KEEP_JOB_SECONDS,
-    });
+    const options = { ttlSeconds: KEEP_JOB_SECONDS };
+    try {
+      await this.cache.put(`${namespace}:${JOB_PREFIX}${job.id}`, jsonValue(JSON.stringify(job)), options);
+    } catch (error) {
+      log.warn({ err: error, job: job.id }, 'how far a deletion of many entries is could not be stored');
+    }
   }
 }

@@ -1,6 +1,5 @@
 import { readConfig } from '../platform/live-config.js';
-import { configSources, StartRefused } from '../platform/env.js';
-import { READ_VARIABLE } from '../sources/sources.js';
+import { configSources, readVariable, StartRefused } from '../platform/env.js';
 import { installWatch, removeWatch } from '../sources/watch-installation.js';
 
 const USAGE = `npm run sources -- watch install|remove <source>
@@ -14,6 +13,7 @@ const COMMANDS = { install: installWatch, remove: removeWatch } as const;
 /** Prepares the databases of sources, with the configuration that the service starts with. */
 async function run([group, command = '', name = '']: readonly string[]): Promise<string> {
   if (group !== 'watch' || !Object.hasOwn(COMMANDS, command)) throw new StartRefused([USAGE]);
+  // eslint-disable-next-line no-restricted-syntax -- here the variables come in
   const { definitions } = readConfig(configSources(process.env)).cache.sources;
   const definition = definitions.find((each) => each.name === name);
   if (definition?.type !== 'postgres') {
@@ -22,13 +22,13 @@ async function run([group, command = '', name = '']: readonly string[]): Promise
       `no source in cache.sources is named ${JSON.stringify(name)} and of type postgres: there ${known.length === 0 ? 'is none' : `are ${known.join(', ')}`}`,
     ]);
   }
-  await COMMANDS[command as keyof typeof COMMANDS](definition, READ_VARIABLE);
+  await COMMANDS[command as keyof typeof COMMANDS](definition, readVariable);
   return command === 'install' ? `changes of the table of ${name} are told of` : `nothing is left of it for ${name}`;
 }
 
 try {
-  console.log(await run(process.argv.slice(2)));
+  process.stdout.write(`${await run(process.argv.slice(2))}\n`);
 } catch (error) {
-  console.error((error as Error).message);
+  process.stderr.write(`${(error as Error).message}\n`);
   process.exitCode = 1;
 }

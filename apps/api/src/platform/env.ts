@@ -115,6 +115,12 @@ export class StartRefused extends Error {
   }
 }
 
+/** A variable that the configuration names: where the connections of sources are. */
+export function readVariable(name: string): string | undefined {
+  // eslint-disable-next-line no-restricted-syntax -- this is where it says
+  return process.env[name];
+}
+
 /** @throws StartRefused with every problem */
 export function readEnvironment(variables: NodeJS.ProcessEnv): Environment {
   const given = withoutEmpty(variables);

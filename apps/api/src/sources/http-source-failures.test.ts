@@ -1,7 +1,14 @@
-import { type HttpOrigin, startHttpOrigin } from './http-origin.fixture.js';
+import { type HttpOrigin, startHttpOrigin } from '../../test/support/http-origin.js';
 import { openHttpSource } from './http-source.js';
 import { type Source, SourceTimeout, SourceUnavailable } from './source.js';
-import { failure, FAST, httpDefinition, type HttpSettings, never, openLocalSource } from './source.fixture.js';
+import {
+  failure,
+  FAST,
+  httpDefinition,
+  type HttpSettings,
+  never,
+  openLocalSource,
+} from '../../test/support/source-calls.js';
 
 const KEY = 'book:1';
 

@@ -1,8 +1,8 @@
 import type { Resolve } from './guarded-agent.js';
-import { type HttpOrigin, startHttpOrigin } from './http-origin.fixture.js';
+import { type HttpOrigin, startHttpOrigin } from '../../test/support/http-origin.js';
 import { openHttpSource } from './http-source.js';
 import type { Source } from './source.js';
-import { failure, httpDefinition, never } from './source.fixture.js';
+import { failure, httpDefinition, never } from '../../test/support/source-calls.js';
 
 const KEY = 'book:1';
 const METADATA = 'http://169.254.169.254/latest/meta-data/';

@@ -1,7 +1,7 @@
 import { brotliCompressSync, gzipSync } from 'node:zlib';
-import { type HttpOrigin, startHttpOrigin } from './http-origin.fixture.js';
+import { type HttpOrigin, startHttpOrigin } from '../../test/support/http-origin.js';
 import { type Source, SourceRefused, SourceUnavailable } from './source.js';
-import { failure, FAST, type HttpSettings, never, openLocalSource } from './source.fixture.js';
+import { failure, FAST, type HttpSettings, never, openLocalSource } from '../../test/support/source-calls.js';
 
 const KEY = 'book:1';
 

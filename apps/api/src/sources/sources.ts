@@ -1,6 +1,6 @@
 import type { SourceDefinition } from '@cache-system/contracts';
 import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
-import { StartRefused } from '../platform/env.js';
+import { readVariable, StartRefused } from '../platform/env.js';
 import { LiveConfig } from '../platform/live-config.js';
 import { openHttpSource } from './http-source.js';
 import { ConnectionNotSet } from './postgres-connection.js';
@@ -11,9 +11,6 @@ export interface OpenSource {
   readonly definition: SourceDefinition;
   readonly source: Source;
 }
-
-/** Value of an environment variable, where connections to databases are. */
-export const READ_VARIABLE = (name: string): string | undefined => process.env[name];
 
 /** The sources of `cache.sources`, opened. None of them is connected to before it is asked. */
 @Injectable()
@@ -50,7 +47,7 @@ export class Sources implements OnApplicationShutdown {
 function open(definition: SourceDefinition, allowedHosts: readonly string[]): Source {
   if (definition.type === 'http') return openHttpSource(definition, { allowedHosts });
   try {
-    return openPostgresSource(definition, READ_VARIABLE);
+    return openPostgresSource(definition, readVariable);
   } catch (error) {
     if (error instanceof ConnectionNotSet) throw new StartRefused([`cache.sources: ${error.message}`]);
     throw error;

@@ -152,6 +152,7 @@ message DeletionJob {
   string started_at = 8;
   optional string ended_at = 9;
   optional string reason = 10;
+  optional bool dry_run = 11;
 }
 
 // POST /cache/invalidate

@@ -13,7 +13,7 @@ import { plain, plainMembers, type PlainObject } from './tree.js';
 import { Encoded } from './values.js';
 
 /** Where in a body values are that stay as they came. */
-export type RawMembers = 'value' | 'entries[].value' | 'none';
+type RawMembers = 'value' | 'entries[].value' | 'none';
 
 export interface DocumentShape {
   readonly rawMembers: RawMembers;

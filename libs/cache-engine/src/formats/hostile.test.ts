@@ -157,5 +157,5 @@ test('the error says what is wrong and where', () => {
   expect(() => decodeValue('msgpack', hex('92 01 c1'))).toThrow('msgpack: type 0xc1, which is never used, at byte 2');
   const text = '["é" x]';
   expect(() => decodeValue('json', Buffer.from(text))).toThrow('json: the text is not valid JSON at byte 6');
-  expect(() => decodeValue('json', Buffer.from('at position 1'))).toThrow(/valid JSON$/);
+  expect(() => decodeValue('json', Buffer.from('at position 1'))).toThrow('json: the text is not valid JSON at byte 0');
 });

@@ -1,15 +1,13 @@
 import { isUtf8 } from 'node:buffer';
 import { DuplicateMember, TooDeep } from '../json/errors.js';
-import { decodeString, itemTexts, MAX_DEPTH, memberTexts, nestingDepth } from '../json/scan.js';
+import { blankEnd, decodeString, itemTexts, MAX_DEPTH, memberTexts, scalarEnd, stringEnd } from '../json/scan.js';
+import { MalformedJson, requireJson } from '../json/validate.js';
 import { MalformedBody } from './errors.js';
 import type { Splitter } from './splitter.js';
 import { EMPTY_MAP, exactInteger, readBinary, type Tree, wellFormed } from './tree.js';
 
-const SPACE = 0x20;
-/** What ends a number, true, false or null, if it is not white space. */
-const COMMA = 0x2c;
-const CLOSING_BRACKET = 0x5d;
-const CLOSING_BRACE = 0x7d;
+/** A value may nest MAX_DEPTH levels on its own, and the entry of a bulk write is itself three levels deep. */
+const MAX_DOCUMENT_DEPTH = MAX_DEPTH + 3;
 
 const INTEGER = /^-?\d+$/;
 /** In characters. A longer one counts as a double, which is infinite: to convert a megabyte of digits takes a second. */
@@ -23,72 +21,64 @@ const LONGEST_INTEGER = 1000;
  * @throws MalformedBody
  */
 export function decodeJson(bytes: Buffer): Tree {
-  const text = checkedText(bytes);
-  if (nestingDepth(text) > MAX_DEPTH) throw tooDeep();
-  return treeOf(text);
+  return treeOf(checkedText(bytes, MAX_DEPTH));
 }
 
 /** The parts of a JSON text are texts, without the whitespace around them. */
 export const jsonSplitter: Splitter<string> = {
-  open: checkedText,
+  open: (bytes) => checkedText(bytes, MAX_DOCUMENT_DEPTH),
   members(text, maxDepth) {
     if (!/^[ \t\n\r]*\{/.test(text)) throw new MalformedBody('json', 'an object expected');
-    return refusing(() => memberTexts(text, maxDepth));
+    return refusing(text, () => memberTexts(text, maxDepth));
   },
   items(text, maxDepth) {
     if (!text.startsWith('[')) throw new MalformedBody('json', 'an array expected');
-    return refusing(() => itemTexts(text, maxDepth));
+    return refusing(text, () => itemTexts(text, maxDepth));
   },
   tree: treeOf,
   bytes: (text) => Buffer.from(text),
 };
 
-function checkedText(bytes: Buffer): string {
+function checkedText(bytes: Buffer, maxDepth: number): string {
   if (!isUtf8(bytes)) throw new MalformedBody('json', 'the text is not valid UTF-8');
   const text = bytes.toString('utf8');
-  try {
-    JSON.parse(text);
-    return text;
-  } catch (cause) {
-    // V8 quotes the text around the mistake; only the place, which it names in longer texts, is passed on.
-    const place = /position (\d+)(?: \(line \d+ column \d+\))?$/.exec((cause as Error).message)?.[1];
-    const offset = place === undefined ? undefined : Buffer.byteLength(text.slice(0, Number(place)));
-    throw new MalformedBody('json', 'the text is not valid JSON', offset, { cause });
-  }
+  refusing(text, () => {
+    requireJson(text, maxDepth);
+  });
+  return text;
 }
 
-function refusing<T>(read: () => T): T {
+function refusing<T>(text: string, read: () => T): T {
   try {
     return read();
   } catch (cause) {
-    if (cause instanceof TooDeep) throw tooDeep(cause);
+    if (cause instanceof MalformedJson) {
+      const byteOffset = Buffer.byteLength(text.slice(0, cause.offset));
+      throw new MalformedBody('json', 'the text is not valid JSON', byteOffset, { cause });
+    }
+    if (cause instanceof TooDeep)
+      throw new MalformedBody('json', `nested deeper than ${MAX_DEPTH} levels`, undefined, { cause });
     if (cause instanceof DuplicateMember) throw new MalformedBody('json', cause.message, undefined, { cause });
     throw cause;
   }
 }
 
-function tooDeep(cause?: TooDeep): MalformedBody {
-  return new MalformedBody('json', `nested deeper than ${MAX_DEPTH} levels`, undefined, { cause });
-}
-
-/** `JSON.parse` has accepted the text, and its depth is bounded: this only goes where that has been. */
+/** `requireJson` has accepted the text, and its depth is bounded: this only goes where that has been. */
 function treeOf(text: string): Tree {
   let at = 0;
   return value();
 
-  /** The next character that is not white space, which is all there can be below the space. */
+  /** The next character that is not white space. */
   function next(): string {
-    while (text.charCodeAt(at) <= SPACE) at++;
+    at = blankEnd(text, at);
     return text.charAt(at);
   }
 
-  function literalText(): string {
+  /** Takes what is from here to `end`. */
+  function taken(end: number): string {
     const start = at;
-    for (; at < text.length; at++) {
-      const code = text.charCodeAt(at);
-      if (code <= SPACE || code === COMMA || code === CLOSING_BRACKET || code === CLOSING_BRACE) break;
-    }
-    return text.slice(start, at);
+    at = end;
+    return text.slice(start, end);
   }
 
   function value(): Tree {
@@ -96,7 +86,7 @@ function treeOf(text: string): Tree {
     if (first === '{') return object();
     if (first === '[') return array();
     if (first === '"') return wellFormed(string());
-    const literal = literalText();
+    const literal = taken(scalarEnd(text, at));
     if (literal === 'null') return null;
     if (literal === 'true' || literal === 'false') return literal === 'true';
     const number = Number(literal);
@@ -141,17 +131,6 @@ function treeOf(text: string): Tree {
   }
 
   function string(): string {
-    const start = at;
-    let close = text.indexOf('"', at + 1);
-    while (isEscaped(close)) close = text.indexOf('"', close + 1);
-    at = close + 1;
-    return decodeString(text.slice(start, at));
-  }
-
-  /** A quote after an odd run of backslashes is part of the content. */
-  function isEscaped(quote: number): boolean {
-    let before = quote - 1;
-    while (text.charAt(before) === '\\') before--;
-    return (quote - before) % 2 === 0;
+    return decodeString(taken(stringEnd(text, at)));
   }
 }

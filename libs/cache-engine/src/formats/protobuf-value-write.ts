@@ -19,7 +19,7 @@ export function finished(writer: Writer): Buffer {
 }
 
 /** Writes the one field of a google.protobuf.Value that says a node; the length around it is the caller's. */
-export function writeValue(writer: Writer, node: unknown): Writer {
+function writeValue(writer: Writer, node: unknown): Writer {
   if (typeof node === 'string') return startField(writer, VALUE.string).string(node);
   if (typeof node === 'number') return startField(writer, VALUE.number, WIRE.fixed64).double(node);
   if (typeof node === 'bigint') return startField(writer, VALUE.string).string(node.toString());

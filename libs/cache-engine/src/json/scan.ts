@@ -103,14 +103,15 @@ export function decodeString(text: string): string {
   return text.includes('\\') ? (JSON.parse(text) as string) : text.slice(1, -1);
 }
 
-function blankEnd(text: string, start: number): number {
+/** The next character of a valid text that is not white space, which is all there can be below the space. */
+export function blankEnd(text: string, start: number): number {
   let at = start;
   while (text.charCodeAt(at) <= SPACE) at++;
   return at;
 }
 
 /** `open` is the index of the opening quote; gives the index after the closing one. */
-function stringEnd(text: string, open: number): number {
+export function stringEnd(text: string, open: number): number {
   let close = text.indexOf('"', open + 1);
   while (close !== -1) {
     // A quote after an odd run of backslashes is part of the content.
@@ -145,7 +146,8 @@ function valueEnd(text: string, start: number, maxDepth: number): number {
   return at;
 }
 
-function scalarEnd(text: string, start: number): number {
+/** Gives the index after a number, true, false or null. */
+export function scalarEnd(text: string, start: number): number {
   let at = start;
   while (at < text.length) {
     const code = text.charCodeAt(at);

@@ -1,3 +1,4 @@
+import { MalformedCursor } from '../errors.js';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import type { Journal } from '../backplane/journal-backplane.js';
 import {
@@ -19,6 +20,7 @@ import {
   type LeaseHeld,
   type Mutation,
   type Outcome,
+  endsLease,
 } from '../mutation.js';
 
 /** The last revision and the number of the last page of the journal, both `f64`. */
@@ -36,6 +38,9 @@ const NO_BYTES = Buffer.alloc(0);
  * step of a write transaction; a transaction is visible to every process once its promise resolves, survives the death
  * of the process from then on, and reaches the disk moments later.
  */
+/** Of LMDB; no key of ours comes near it. */
+const MAX_KEY_BYTES = 1978;
+
 export class LmdbLayer implements Layer, Journal {
   private readonly root: RootDatabase<Buffer, Buffer>;
   private readonly entries: Database<Buffer, Buffer>;
@@ -111,6 +116,9 @@ export class LmdbLayer implements Layer, Journal {
 
   scan(prefix: string, cursor: string | undefined, limit: number): Promise<Page> {
     const nowMs = Date.now();
+    if (cursor !== undefined && (!cursor.startsWith(prefix) || Buffer.byteLength(cursor) > MAX_KEY_BYTES)) {
+      return Promise.reject(new MalformedCursor());
+    }
     const start = Buffer.from(cursor ?? prefix);
     const prefixBytes = Buffer.from(prefix);
     const heads: Head[] = [];
@@ -166,7 +174,7 @@ export class LmdbLayer implements Layer, Journal {
     const outcome = decide(mutation, known, revision, nowMs);
     if (outcome.status === 'leased' && mutation.kind === 'lease') {
       void this.leases.put(key, doubles(revision, nowMs + mutation.leaseMs));
-    } else if (lease && (hasChanged(outcome) || outcome.status === 'released' || mutation.kind === 'remove')) {
+    } else if (lease && endsLease(mutation, outcome)) {
       void this.leases.remove(key);
     }
     if (outcome.status === 'removed') {

@@ -6,11 +6,11 @@ import type { Page, Layer } from '../layer.js';
 import {
   contentAfter,
   decide,
-  hasChanged,
   type Known,
   type LeaseHeld,
   type Mutation,
   type Outcome,
+  endsLease,
 } from '../mutation.js';
 
 export type { Slot } from '../l1/slot.js';
@@ -71,7 +71,7 @@ export class MemoryLayer extends EntryStore implements Layer {
     const outcome = decide(mutation, known, ++this.revision, nowMs);
     if (outcome.status === 'leased' && mutation.kind === 'lease') {
       this.leases.set(key, { token: outcome.revision, endsAtMs: nowMs + mutation.leaseMs });
-    } else if (hasChanged(outcome) || outcome.status === 'released' || mutation.kind === 'remove') {
+    } else if (endsLease(mutation, outcome)) {
       this.leases.delete(key);
     }
     if (outcome.status === 'removed') this.drop(key);

@@ -18,6 +18,7 @@ import {
   redisKey,
   ServerClock,
   wasRefused,
+  requirePosition,
 } from './redis-protocol.js';
 import { APPLY_SCRIPT } from './redis-script.js';
 
@@ -79,6 +80,7 @@ export class RedisClusterLayer implements Layer, ReplicatedLayer {
     // Shard by shard; a key that is moved meanwhile from one not yet visited to one that was is found by neither.
     const shards = [...this.cluster.topology].sort((one, other) => (one.master.id < other.master.id ? -1 : 1));
     const [id = '', position = '0'] = (cursor ?? '').split(':');
+    requirePosition(position);
     const at = cursor === undefined ? 0 : shards.findIndex(({ master }) => master.id >= id);
     const shard = shards[at];
     if (!shard) return { heads: [], cursor: undefined };

@@ -1,5 +1,5 @@
 import { decodeEntry, decodeHead, encodeContent, type Entry, type Head, HEADER, headerLength } from '../entry.js';
-import { StorageFull } from '../errors.js';
+import { StorageFull, MalformedCursor } from '../errors.js';
 import type { Condition, Mutation, Outcome } from '../mutation.js';
 import { CommandNotRun } from '../redis/errors.js';
 
@@ -170,5 +170,11 @@ function conditionArgument(condition: Condition | undefined): string {
   if (condition.versionNotIn) terms.push(`n${condition.versionNotIn.join(',')}`);
   if (condition.lease !== undefined) terms.push(`l${condition.lease}`);
   if (condition.checked !== undefined) terms.push(`c${condition.checked}`);
+  if (condition.onlyLater) terms.push('x');
   return terms.join(';');
+}
+
+/** Checks where SCAN is to go on: whatever else came along would fail there, as if the server did. @throws MalformedCursor */
+export function requirePosition(cursor: string | undefined): void {
+  if (cursor !== undefined && !/^\d{1,20}$/.test(cursor)) throw new MalformedCursor();
 }

@@ -133,11 +133,14 @@ for i = 1, #KEYS do
     changed = false
     answer(5, revision)
   else
-    local keep = ttl < 0 and version
+    local later = kind == 't' and string.find(condition, 'x', 1, true) and (expires == 0 or ttl > 0 and expires >= now + ttl)
+    local keep = version and (ttl < 0 or later)
     if not keep then expires = ttl > 0 and now + ttl or 0 end
     if kind == 't' then
       redis.call('SETRANGE', key, ${HEADER.offsets.version}, stamp(version, revision, created, updated, expires))
-      if ttl > 0 then redis.call('PEXPIRE', key, ttl) elseif not keep then redis.call('PERSIST', key) end
+      if not keep then
+        if ttl > 0 then redis.call('PEXPIRE', key, ttl) else redis.call('PERSIST', key) end
+      end
       answer(2, revision, version, created, updated, expires)
     else
       created = created or now

@@ -14,6 +14,7 @@ import {
   redisKey,
   ServerClock,
   wasRefused,
+  requirePosition,
 } from './redis-protocol.js';
 import { APPLY_SCRIPT, COPY_SCRIPT } from './redis-script.js';
 
@@ -84,6 +85,7 @@ export class RedisLayer implements Layer, CopyLayer {
   }
 
   async scan(prefix: string, cursor: string | undefined, limit: number): Promise<Page> {
+    requirePosition(cursor);
     const [next, found] = await this.server.send<[Buffer, Buffer[]]>([
       'SCAN',
       cursor ?? '0',

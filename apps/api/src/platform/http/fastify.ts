@@ -20,7 +20,7 @@ declare module 'fastify' {
 /** Room in a body for what is not the value: the envelope, options, whitespace. */
 const ENVELOPE_BYTES = 64 * 1024;
 /** For many values at once. It is held in memory as a whole, with what is made of it. */
-const BULK_BYTES = 32 * 1024 * 1024;
+const BULK_BYTES = 8 * 1024 * 1024;
 const MAX_URL_PARAM_LENGTH = 16 * 1024;
 
 /** The HTTP server below Nest: limits, body parsers, request ids and what is counted of each response. */

@@ -35,6 +35,7 @@ export function requestFormat(request: FastifyRequest): BodyFormat {
 /** Another name than those of the formats is for the schema of the query to refuse. */
 function askedFormat(request: FastifyRequest): BodyFormat | undefined {
   if (!request.url.includes('?')) return undefined;
-  const { format } = request.query as { format?: unknown };
+  // A path that the router could not read has no query.
+  const { format } = (request.query ?? {}) as { format?: unknown };
   return typeof format === 'string' && Object.hasOwn(MEDIA_TYPES, format) ? (format as BodyFormat) : undefined;
 }

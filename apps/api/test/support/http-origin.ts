@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from '../../../../tools/harness/eventually.mjs';
 
-export interface OriginAnswer {
+interface OriginAnswer {
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Buffer | string;
@@ -15,7 +15,7 @@ export interface OriginAnswer {
   readonly never?: 'headers' | 'body';
 }
 
-export interface OriginRequest {
+interface OriginRequest {
   readonly method: string | undefined;
   readonly url: string | undefined;
   readonly headers: IncomingHttpHeaders;

@@ -2,10 +2,10 @@ import { Client } from 'pg';
 import { eventually } from '../../../../tools/harness/eventually.mjs';
 import { startPostgres } from '../../../../tools/harness/postgres-process.mjs';
 import { startTcpProxy } from '../../../../tools/harness/tcp-proxy.mjs';
-import { openPostgresSource } from './postgres-source.js';
-import { PostgresWatch, WatchNotInstalled } from './postgres-watch.js';
-import { FAST, never } from './source.fixture.js';
-import type { Source } from './source.js';
+import { openPostgresSource } from '../../src/sources/postgres-source.js';
+import { PostgresWatch, WatchNotInstalled } from '../../src/sources/postgres-watch.js';
+import { FAST, never } from './source-calls.js';
+import type { Source } from '../../src/sources/source.js';
 import { type PostgresSourceDefinition, sourcesSchema } from '@cache-system/contracts';
 
 /** The source of most tests: the table `shop.books (id integer PRIMARY KEY, book jsonb)`. */
@@ -46,7 +46,7 @@ export interface BooksDatabase {
   readonly stop: () => Promise<void>;
 }
 
-export interface Watching {
+interface Watching {
   /** In order: keys, `all`, `on`, `off`, `off: not installed`. */
   readonly told: string[];
   readonly hears: (...what: string[]) => Promise<void>;

@@ -1,5 +1,5 @@
-import { openHttpSource } from './http-source.js';
-import type { Source } from './source.js';
+import { openHttpSource } from '../../src/sources/http-source.js';
+import type { Source } from '../../src/sources/source.js';
 import { type HttpSourceDefinition, sourcesSchema } from '@cache-system/contracts';
 
 /** Parts of a definition, and of its `http` section. */
