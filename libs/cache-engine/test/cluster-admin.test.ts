@@ -332,8 +332,16 @@ describe('a cluster that fails while it is changed', () => {
       (await view()).some(({ id, slots }) => id === source.id && slots.includes(Number(slot))),
     );
     await node.command('CLUSTER', 'SETSLOT', slot, 'IMPORTING', source.id);
-    const replicaId = (await view()).find(({ masterId }) => masterId === source.id)!.id;
-    await cluster.nodes.find(({ id }) => id === replicaId)!.command('CLUSTER', 'FAILOVER');
+    await eventually('a replica has taken over', async () => {
+      const { topology } = await admin.describe();
+      const replica = topology.members.find(({ masterId }) => masterId === source.id);
+      // One that is not linked to its master at the moment refuses.
+      await cluster.nodes
+        .find(({ id }) => id === replica?.id)
+        ?.command('CLUSTER', 'FAILOVER')
+        .catch(() => undefined);
+      return topology.members.some(({ id, role }) => id === source.id && role === 'replica');
+    });
     await eventually(
       'the new node knows no master of it',
       async () => !(await view()).some(({ slots }) => slots.includes(Number(slot))),

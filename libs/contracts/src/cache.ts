@@ -57,6 +57,9 @@ export const writeQuerySchema = z.strictObject({
 });
 export type WriteQuery = z.infer<typeof writeQuerySchema>;
 
+export const objectWriteQuerySchema = z.strictObject({ ttl: ttlQuerySchema.optional() });
+export const objectQuerySchema = z.strictObject({});
+
 export const patchQuerySchema = z.strictObject({ ttl: ttlQuerySchema.optional(), format: formatQuerySchema });
 
 /** As long as a key may be. */

@@ -3,7 +3,6 @@ import { caller } from '../auth/caller.js';
 import type { Principal } from '../auth/principal.js';
 import { ApiError, InsufficientPermissions, InvalidRequest } from '../platform/http/api-error.js';
 
-const BEFORE_KEY = '/v1/cache/';
 const MAX_KEY_BYTES = 512;
 /** Unicode's category Cc. */
 const CONTROL_CHARACTER = /[\u0000-\u001f\u007f-\u009f]/;
@@ -21,11 +20,12 @@ export interface CacheKey {
 /**
  * The key that a request is about, if its caller may touch it. It is taken from the path as it was sent: a router's
  * decoding is not made for keys that hold slashes, dots and percent signs.
+ * @param before what the path has before the key
  * @throws ApiError INVALID_KEY_FORMAT, INSUFFICIENT_PERMISSIONS, INVALID_REQUEST
  */
-export function cacheKey(request: FastifyRequest): CacheKey {
+export function cacheKey(request: FastifyRequest, before = '/v1/cache/'): CacheKey {
   const url = request.raw.url ?? '';
-  const start = url.indexOf(BEFORE_KEY) + BEFORE_KEY.length;
+  const start = url.indexOf(before) + before.length;
   let end = start;
   while (end < url.length && url.charCodeAt(end) !== 0x2f && url.charCodeAt(end) !== 0x3f) end++;
   const encoded = url.slice(start, end);

@@ -194,7 +194,7 @@ export class CacheWrites {
    * Runs a write under the preconditions of its request, and says in terms of the API why it failed: 404 where the
    * entry that it needs is missing, 412 for a precondition of HTTP, 409 for one of the body.
    */
-  private async attempt<T>(
+  async attempt<T>(
     request: FastifyRequest,
     key: CacheKey,
     ifVersion: string | undefined,
@@ -252,7 +252,8 @@ export class CacheWrites {
     }
   }
 
-  private storable(value: Value): Value {
+  /** @throws ApiError PAYLOAD_TOO_LARGE */
+  storable(value: Value): Value {
     requireStorable(value, this.maxValueBytes);
     return value;
   }
@@ -298,21 +299,22 @@ function onExisting(condition: Condition | undefined): Condition {
   return condition?.exists === false ? { versionIn: [] } : { ...condition, exists: true };
 }
 
-/** @param value of an increment, which answers with it */
-function sendWritten(
+/** Answers a write that went well. @param value of an increment, which answers with it */
+export function sendWritten(
   request: FastifyRequest,
   reply: FastifyReply,
   format: BodyFormat,
   key: CacheKey,
   written: StoredAt,
   value?: Value,
+  code = written.status === 'created' ? 201 : 200,
 ): void {
   const { entry, status, layers } = written;
   const held = layers.map((layer) => `"${layer}"`).join(',');
   const valueText = value ? `,"value":${asJsonText(value)}` : '';
   const body = `{"key":${JSON.stringify(key.name)},"status":"${status}"${valueText},"metadata":${writeMetadataText(written)},"cache_layers":[${held}]}`;
   const message = value ? 'IncrementResponse' : 'WriteResponse';
-  send(request, reply, format, status === 'created' ? 201 : 200, ['ETag', etag(entry.version)], body, message, value);
+  send(request, reply, format, code, ['ETag', etag(entry.version)], body, message, value);
 }
 
 /** Sends what is put together as JSON, in the format that is asked for. @param value of the document, to lose no digit */

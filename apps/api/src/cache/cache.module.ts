@@ -8,6 +8,8 @@ import { CacheCollections } from './cache-collections.js';
 import { CacheReads } from './cache-reads.js';
 import { CacheWrites } from './cache-writes.js';
 import { FastLane } from './fast-lane.js';
+import { ObjectController } from './object.controller.js';
+import { Objects } from './objects.js';
 import { SchemaController } from './schema.controller.js';
 import { SourceReads } from './source-reads.js';
 import { SourceWatches } from './source-watches.js';
@@ -16,7 +18,7 @@ import { Sweeps } from './sweeps.js';
 
 @Module({
   imports: [AuthModule, EngineModule, SourcesModule],
-  controllers: [CacheController, SchemaController],
+  controllers: [CacheController, ObjectController, SchemaController],
   providers: [
     CacheReads,
     CacheWrites,
@@ -26,6 +28,7 @@ import { Sweeps } from './sweeps.js';
     SourceReads,
     SourceWrites,
     SourceWatches,
+    Objects,
     FastLane,
   ],
 })

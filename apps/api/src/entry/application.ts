@@ -20,7 +20,7 @@ export async function createApplication(foundations: Foundations): Promise<NestF
     bodyParser: false,
     abortOnError: false,
   });
-  app.setGlobalPrefix('v1', { exclude: ['health/live', 'health/ready'] });
+  app.setGlobalPrefix('v1', { exclude: ['health/live', 'health/ready', 'object/*key'] });
   await serveAdminApp(fastify);
   serveDocs(app);
   app.get(FastLane).open(app.getHttpServer());

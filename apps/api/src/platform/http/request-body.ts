@@ -20,6 +20,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The handler takes the body as the bytes that came, in any of the formats. */
     rawBody?: boolean;
+    /** The handler takes bytes of whatever type. */
+    anyBody?: boolean;
   }
 }
 
@@ -39,7 +41,7 @@ export function bodyTypes({ method, routeOptions }: FastifyRequest): readonly st
 export function addBodyParsers(fastify: FastifyInstance): void {
   fastify.decorateRequest('coding', undefined);
   fastify.removeAllContentTypeParsers();
-  fastify.addContentTypeParser([...BODY_MEDIA_TYPES, ...PATCH_TYPES], { parseAs: 'buffer' }, readBody);
+  fastify.addContentTypeParser('*', { parseAs: 'buffer' }, readBody);
 }
 
 /** The body as the route takes it: the bytes, or what they say as JSON. */
@@ -57,10 +59,10 @@ function readBody(
 
 /** @throws ApiError */
 function bodyOf(request: FastifyRequest, bytes: Buffer): unknown {
+  const { rawBody, anyBody } = request.routeOptions.config;
   const types = bodyTypes(request);
   const [type = ''] = (request.headers['content-type'] ?? '').split(';', 1);
-  if (!types.includes(type.trim().toLowerCase())) throw new UnsupportedMediaType('Content-Type', types);
-  const { rawBody } = request.routeOptions.config;
+  if (!anyBody && !types.includes(type.trim().toLowerCase())) throw new UnsupportedMediaType('Content-Type', types);
   const encoding = codingOf(request, rawBody ? REQUEST_ENCODINGS : []);
   // It is inflated once it is known who sends it.
   if (rawBody) request.coding = encoding;
