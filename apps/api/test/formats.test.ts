@@ -1,4 +1,4 @@
-import { gzipSync, brotliCompressSync, deflateSync, deflateRawSync } from 'node:zlib';
+import { gunzipSync, gzipSync, brotliCompressSync, deflateSync, deflateRawSync } from 'node:zlib';
 import { BSON } from 'bson';
 import { Packr } from 'msgpackr';
 import { parse, type Root, type Type } from 'protobufjs';
@@ -393,5 +393,43 @@ describe('a compressed body', () => {
     const answer = await client.put(entryPath('broken'), body, { headers: { 'content-encoding': coding } });
     expect(answer.status).toBe(status);
     expect((await client.get(entryPath('broken'))).status).toBe(404);
+  });
+});
+
+describe('a response', () => {
+  const value = 'the same again, '.repeat(1000);
+  const get = (path: string, coding?: string) =>
+    client.get(path, { headers: coding === undefined ? {} : { 'accept-encoding': coding } });
+  beforeAll(async () => {
+    await client.put(entryPath('large'), { value });
+    await client.put('/object/large.txt', value, { headers: { 'content-type': 'text/plain' } });
+    await client.put('/object/large.png', value, { headers: { 'content-type': 'image/png' } });
+  });
+
+  test.each(['gzip', 'deflate, gzip;q=0.5', '*', 'GZIP'])('is compressed for who accepts %s', async (coding) => {
+    for (const path of [entryPath('large'), `${entryPath('large')}?format=msgpack`, '/object/large.txt']) {
+      const answer = await get(path, coding);
+      expect(answer).toMatchObject({
+        status: 200,
+        headers: { 'content-encoding': 'gzip', vary: 'Accept, Accept-Encoding', etag: expect.any(String) as string },
+      });
+      expect(answer.headers['content-length']).toBe(String(answer.bytes.length));
+      expect(answer.bytes.length).toBeLessThan(1000);
+      expect(gunzipSync(answer.bytes)).toEqual((await get(path)).bytes);
+    }
+  });
+
+  test.each([undefined, 'identity', 'br', 'gzip;q=0', 'gzip;q=0.0', 'gzipped'])(
+    'is not for who accepts %s',
+    async (coding) => {
+      expect((await get(entryPath('large'), coding)).headers['content-encoding']).toBeUndefined();
+    },
+  );
+
+  test('is not where it is small or would not get smaller', async () => {
+    await client.put(entryPath('small'), { value: 'aaaaaaaaaa'.repeat(100) });
+    for (const path of [entryPath('small'), '/object/large.png']) {
+      expect((await get(path, 'gzip')).headers['content-encoding']).toBeUndefined();
+    }
   });
 });

@@ -53,7 +53,7 @@ export { type Condition, plainInteger } from './mutation.js';
 export { inflateRequestBody, REQUEST_ENCODINGS, type RequestEncoding } from './payload/compression.js';
 export { DamagedPayload, InflatesTooLarge, MalformedKeyRing } from './payload/errors.js';
 export { type KeyRing, parseKeyRing } from './payload/key-ring.js';
-export { type Loaded, type LoadedEntry, ReadThrough } from './read-through.js';
+export { type Loaded, type LoadedEntry, ReadThrough, refreshKey } from './read-through.js';
 export { RecentChanges } from './recent-changes.js';
 export {
   formatAddress,

@@ -38,6 +38,11 @@ const LONGEST_LOOK_MS = 50;
 const MAX_OVERTAKEN = 3;
 const REFRESH = '\u0003refresh:';
 
+/** The key on which the right to replace a stale entry is leased: the entry itself stays where it is meanwhile. */
+export function refreshKey(key: string): string {
+  return reservedKey(key, REFRESH);
+}
+
 /**
  * Fills the cache from a source: one call of it per key, however many ask at the same time on however many nodes. On
  * one node they share a promise; over nodes the one with the lease asks, and the others wait for what it stores. Who
@@ -87,7 +92,7 @@ export class ReadThrough {
     { leaseMs }: ReadThroughOptions,
     stale: Entry,
   ): Promise<LoadedEntry> {
-    const beside = reservedKey(key, REFRESH);
+    const beside = refreshKey(key);
     for (let waitMs = FIRST_LOOK_MS; ; waitMs = Math.min(waitMs * 2, LONGEST_LOOK_MS)) {
       const outcome = await this.cache.lease({ kind: 'lease', key: beside, leaseMs });
       if (outcome.status === 'leased') {

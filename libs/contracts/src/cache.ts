@@ -45,6 +45,17 @@ const placeSchema = z
 export type Place = z.infer<typeof placeSchema>;
 
 export const readQuerySchema = z.strictObject({
+  lease: z
+    .string()
+    .regex(/^\d{1,3}$/, 'must be 1 to 300 seconds')
+    .transform(Number)
+    .pipe(z.int().min(1, 'must be 1 to 300 seconds').max(300, 'must be 1 to 300 seconds'))
+    .optional()
+    .meta({
+      description:
+        'Seconds for which the first caller that misses gets the right to fill the key: 404 with `X-Cache-Lease`, to be sent with the PUT. Needs `cache:write`',
+      example: 10,
+    }),
   include_metadata: booleanQuerySchema.optional().meta({ description: 'Include the metadata of the entry' }),
   format: formatQuerySchema,
 });

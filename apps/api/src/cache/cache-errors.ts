@@ -97,8 +97,13 @@ export function cacheError(error: unknown, key: string): unknown {
   return error;
 }
 
-class CacheKeyNotFound extends ApiError {
-  constructor(key: string, { searchedLayers, unavailableLayers }: KeyNotFound) {
+/** There is no entry that may be served. */
+export class CacheKeyNotFound extends ApiError {
+  constructor(
+    key: string,
+    { searchedLayers, unavailableLayers }: KeyNotFound,
+    headers: Readonly<Record<string, string>> = {},
+  ) {
     super(
       'CACHE_KEY_NOT_FOUND',
       {
@@ -107,7 +112,7 @@ class CacheKeyNotFound extends ApiError {
         ...(unavailableLayers.length > 0 && { unavailable_layers: unavailableLayers }),
         suggestions: ['Verify the key format', 'Check if the data has expired'],
       },
-      { headers: { 'X-Cache-Status': 'MISS', 'Cache-Status': 'cache-system; fwd=miss' } },
+      { headers: { 'X-Cache-Status': 'MISS', 'Cache-Status': 'cache-system; fwd=miss', ...headers } },
     );
   }
 }

@@ -1,4 +1,4 @@
-import { type BodyFormat, Cache, type Format, jsonText, type Told } from '@cache-system/cache-engine';
+import { type BodyFormat, Cache, type Format, jsonText, KeyNotFound, type Told } from '@cache-system/cache-engine';
 import { type Place, readQuerySchema, type ReadQuery } from '@cache-system/contracts';
 import { Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -9,6 +9,7 @@ import { cacheError } from './cache-errors.js';
 import { cacheKey, type CacheKey } from './cache-key.js';
 import { leaf, respondDocument } from './documents.js';
 import { hitHeaders, type HitRemarks, readMetadata, readMetadataText } from './entry-text.js';
+import { Leases } from './leases.js';
 import { readPreconditions } from './preconditions.js';
 import { query } from './query.js';
 import { readWish } from './read-wish.js';
@@ -38,6 +39,7 @@ export class CacheReads {
   constructor(
     private readonly cache: Cache,
     private readonly sources: SourceReads,
+    private readonly leases: Leases,
   ) {}
 
   answer(request: FastifyRequest, reply: FastifyReply): void | Promise<void> {
@@ -70,7 +72,7 @@ export class CacheReads {
   ): Promise<void> {
     let found: Answer;
     try {
-      found = await this.sources.load(key, wish);
+      found = await this.find(request, key, asked, wish);
     } catch (error) {
       throw cacheError(error, key.name);
     }
@@ -87,6 +89,15 @@ export class CacheReads {
       layer,
       remarks: found,
     });
+  }
+
+  private async find(request: FastifyRequest, key: CacheKey, { lease }: Asked, wish: ReadWish): Promise<Answer> {
+    try {
+      return await this.sources.load(key, wish);
+    } catch (error) {
+      if (lease === undefined || !(error instanceof KeyNotFound)) throw error;
+      return this.leases.answer(request, key, error, wish, lease);
+    }
   }
 
   private send(

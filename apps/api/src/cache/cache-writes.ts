@@ -40,6 +40,7 @@ import { cacheKey, type CacheKey } from './cache-key.js';
 import { asJsonText, fromJsonText, leaf, rawBody, respondDocument } from './documents.js';
 import { stampText, writeMetadataText } from './entry-text.js';
 import { etag, parseVersion } from './etag.js';
+import { Leases } from './leases.js';
 import { writeCondition } from './preconditions.js';
 import { query } from './query.js';
 import { SourceWrites, type StoredAt } from './source-writes.js';
@@ -70,6 +71,7 @@ export class CacheWrites {
     private readonly config: LiveConfig,
     private readonly collections: CacheCollections,
     private readonly sources: SourceWrites,
+    private readonly leases: Leases,
   ) {}
 
   async put(request: FastifyRequest, reply: FastifyReply): Promise<void> {
@@ -178,15 +180,16 @@ export class CacheWrites {
     const asked = query(writeQuerySchema, request);
     const { value, options } = readWriteBody(request);
     this.storable(value);
-    const written = await this.attempt(request, key, options.if_version, mustExist, (condition) =>
-      this.sources.store(key, asked.strategy, mustExist, (through) =>
+    const written = await this.attempt(request, key, options.if_version, mustExist, async (condition) => {
+      const leased = await this.leases.condition(request, key);
+      return this.sources.store(key, asked.strategy, mustExist, (through) =>
         this.cache.put(key.full, value, {
           ...storageOptions({ ...options, ttl: asked.ttl ?? options.ttl }),
           ...through,
-          condition: mustExist ? onExisting(condition) : condition,
+          condition: leased ? { ...condition, ...leased } : mustExist ? onExisting(condition) : condition,
         }),
-      ),
-    );
+      );
+    });
     sendWritten(request, reply, format, key, written);
   }
 

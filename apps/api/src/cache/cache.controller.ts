@@ -231,6 +231,11 @@ export class CacheController {
   @Requires('cache:read')
   @Key()
   @ApiQueries(readQuerySchema)
+  @ApiHeader({
+    name: 'Prefer',
+    required: false,
+    description: 'With `lease`: `wait=<seconds>` waits for somebody else to fill the key (RFC 7240)',
+  })
   @ApiOperation({
     summary: 'Retrieve an entry',
     description: 'The value as it was stored, byte for byte. `If-None-Match` gives 304.',
@@ -246,6 +251,11 @@ export class CacheController {
   @Requires('cache:write')
   @RouteConfig({ rawBody: true })
   @Key()
+  @ApiHeader({
+    name: 'X-Cache-Lease',
+    required: false,
+    description: 'The lease that a read gave: 409 where something has happened to the key since',
+  })
   @Preconditions()
   @ApiQueries(writeQuerySchema)
   @ApiJsonBody(writeRequestSchema, examples.write)

@@ -8,6 +8,8 @@ import { CacheCollections } from './cache-collections.js';
 import { CacheReads } from './cache-reads.js';
 import { CacheWrites } from './cache-writes.js';
 import { FastLane } from './fast-lane.js';
+import { KeyChanges } from './key-changes.js';
+import { Leases } from './leases.js';
 import { ObjectController } from './object.controller.js';
 import { Objects } from './objects.js';
 import { SchemaController } from './schema.controller.js';
@@ -28,6 +30,8 @@ import { Sweeps } from './sweeps.js';
     SourceReads,
     SourceWrites,
     SourceWatches,
+    KeyChanges,
+    Leases,
     Objects,
     FastLane,
   ],

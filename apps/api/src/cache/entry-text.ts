@@ -34,7 +34,7 @@ export function hitHeaders(entry: Told, place: Place, remarks?: HitRemarks): Hea
     'Cache-Control',
     'private, no-cache',
     'Vary',
-    'Accept',
+    'Accept, Accept-Encoding',
     'X-Cache-Status',
     !isHit ? 'MISS' : remarks?.stale ? 'STALE' : 'HIT',
     'X-Cache-Layer',

@@ -6,6 +6,7 @@ import { RateLimiter, RateLimitExceeded } from '../auth/rate-limiter.js';
 import { Drain } from '../platform/drain.js';
 import { CONTENT_TYPES } from '../platform/http/formats.js';
 import { requestId } from '../platform/http/request-id.js';
+import { wantsGzip } from '../platform/http/response-compression.js';
 import { type Exchange, pushCommonHeaders } from '../platform/http/respond.js';
 import { takesWhole, writeWhole } from '../platform/http/whole-response.js';
 import { Traffic } from '../platform/traffic.js';
@@ -51,7 +52,7 @@ export class FastLane {
     const principal = this.guard.recall(headers, 'cache:read');
     if (principal === undefined || principal.namespace === null || principal.keyPrefixes.length > 0) return false;
     const slot = this.cache.peek(`${principal.namespace}:${name}`);
-    if (slot?.format !== 'json') return false;
+    if (slot?.format !== 'json' || wantsGzip(headers, slot.payloadBytes)) return false;
     const exchange: Exchange = { id: requestId(request), startedAt, rateLimit: undefined };
     try {
       exchange.rateLimit = this.limiter.admit(principal);

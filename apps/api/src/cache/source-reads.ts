@@ -143,7 +143,8 @@ function sourceAnswer({ entry, fromSource: asked }: LoadedEntry): Answer {
   return { entry, layer: asked ? 'SOURCE' : 'L2', hits: 0, stale: false, unavailable: [] };
 }
 
-function staleAnswer(entry: Entry, { unavailableLayers, searchedLayers }: KeyNotFound): Answer {
+/** Answers with what has ended to be current. */
+export function staleAnswer(entry: Entry, { unavailableLayers, searchedLayers }: KeyNotFound): Answer {
   const layer = searchedLayers.at(-1) ?? 'L2';
   return { entry, layer, hits: 0, stale: true, unavailable: unavailableLayers };
 }

@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { CONTENT_TYPES, errorFormat } from './formats.js';
 import type { HeaderList } from './header-list.js';
 import type { RateLimitState } from './rate-limit-state.js';
+import { compressBody, isCompressible, wantsGzip } from './response-compression.js';
 import { takesWhole, writeWhole } from './whole-response.js';
 import type { ApiError } from './api-error.js';
 
@@ -33,6 +34,17 @@ export function respond(
 ): void {
   pushCommonHeaders(request, headers);
   reply.hijack();
+  if (request.method !== 'HEAD' && wantsGzip(request.headers, body.length) && isCompressible(contentTypeOf(headers))) {
+    compressBody(body).then(
+      (compressed) => {
+        headers.push('Content-Encoding', 'gzip', 'Content-Length', compressed.length);
+        reply.raw.writeHead(status, headers);
+        reply.raw.end(compressed);
+      },
+      (error: unknown) => reply.raw.destroy(error as Error),
+    );
+    return;
+  }
   if (typeof body === 'string' && status <= 201 && request.method !== 'HEAD' && takesWhole(request.raw, reply.raw)) {
     writeWhole(reply.raw, status, headers, body, ascii);
     return;
@@ -42,6 +54,10 @@ export function respond(
   }
   reply.raw.writeHead(status, headers);
   reply.raw.end(body, ascii ? 'latin1' : 'utf8');
+}
+
+function contentTypeOf(headers: HeaderList): string {
+  return String(headers[headers.indexOf('Content-Type') + 1]);
 }
 
 /** Writes an error in the envelope that every error has. */
