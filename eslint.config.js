@@ -37,7 +37,7 @@ export default tseslint.config(
     rules: { 'no-restricted-syntax': 'off', '@typescript-eslint/no-non-null-assertion': 'off' },
   },
   {
-    files: ['tools/**/*.mjs', 'bench/**/*.mjs', '*.cjs'],
+    files: ['tools/**/*.mjs', 'bench/**/*.mjs', 'examples/**/*.mjs', '*.cjs'],
     extends: [...tseslint.configs.strict],
     languageOptions: { parserOptions: { project: 'tsconfig.tools.json', tsconfigRootDir: import.meta.dirname } },
     rules: {

@@ -13,7 +13,7 @@ const FIXTURE = `${ROOT}tools/fixtures/boundaries`;
 
 /** @param {string} folder @returns {Cruise} */
 function cruise(folder) {
-  const sources = ['apps', 'libs', 'tools', 'bench'].filter((name) => existsSync(`${folder}/${name}`));
+  const sources = ['apps', 'libs', 'tools', 'bench', 'examples'].filter((name) => existsSync(`${folder}/${name}`));
   const args = ['--config', `${ROOT}.dependency-cruiser.cjs`, '--output-type', 'json', ...sources];
   return JSON.parse(
     execFileSync(`${ROOT}node_modules/.bin/depcruise`, args, { cwd: folder, encoding: 'utf8', maxBuffer: 2 ** 28 }),

@@ -26,7 +26,7 @@ const TIMEOUT_MS = 20 * 60_000;
 const SERVERS = /** @type {const} */ (['redis', 'postgres']);
 /** Tests of the API that start the servers they are about: it is enough to run them once. */
 const OWN_SERVERS = ['cluster-operations', 'coherence', 'layers'].map((name) => `apps/api/test/${name}\\.test\\.ts$`);
-const ROOT_SCRIPTS = ['tools', 'bench', '.dependency-cruiser.cjs', 'jest.config.cjs', 'eslint.config.js'];
+const ROOT_SCRIPTS = ['tools', 'bench', 'examples', '.dependency-cruiser.cjs', 'jest.config.cjs', 'eslint.config.js'];
 
 /** @type {Step[]} */
 export const STEPS = [

@@ -161,6 +161,28 @@ describe('reading through', () => {
     expect(await get('text:1')).toMatchObject({ from: 'L1', value });
   });
 
+  test('keeps nothing that was read before the key was invalidated, by whichever way', async () => {
+    const ways: [string, (key: string) => object][] = [
+      ['key', (key) => ({ keys: [key] })],
+      ['prefix', (key) => ({ prefix: key })],
+      ['pattern', (key) => ({ pattern: `${key}*` })],
+    ];
+    for (const [way, body] of ways) {
+      const key = `book:race ${way}`;
+      let release: () => void = () => undefined;
+      const held = new Promise<void>((resolve) => (release = resolve));
+      const first = json('old');
+      let calls = 0;
+      handler = (...exchange) => void (++calls === 1 ? held.then(() => first(...exchange)) : json('new')(...exchange));
+      const reading = get(key);
+      await eventually('the source is asked', () => calls === 1);
+      await client.post('/v1/cache/invalidate', body(key));
+      release();
+      await reading;
+      expect([way, (await get(key)).value]).toEqual([way, 'new']);
+    }
+  });
+
   test('only-if-cached asks no source', async () => {
     expect(await get('book:uncached', { 'cache-control': 'only-if-cached' })).toMatchObject({ status: 404 });
     expect(asked).toEqual([]);
@@ -235,6 +257,34 @@ describe('a stale entry', () => {
     expect(await get('sie:etag')).toMatchObject({ from: 'L1', as: 'HIT', value: 'old' });
   });
 
+  test('that is fetched anew keeps its tags, and goes with them where one is invalidated meanwhile', async () => {
+    const options = { ttl: 1, stale_while_revalidate: 60, tags: ['renewed'] };
+    await client.put(entryPath('swr:tagged'), { value: 'old', options });
+    const expire = () =>
+      eventually('it has expired', async () => {
+        return (await get('swr:tagged', { 'cache-control': 'only-if-cached' })).status === 404;
+      });
+    await expire();
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    asked = [];
+    handler = (...exchange) => void held.then(() => json('read before')(...exchange));
+    expect(await get('swr:tagged')).toMatchObject({ as: 'STALE', value: 'old' });
+    await eventually('the source is asked', () => asked.length === 1);
+    await client.post('/v1/cache/invalidate', { tags: ['renewed'] });
+    release();
+    handler = json('read after');
+    await eventually('what was read before is gone', async () => (await get('swr:tagged')).value === 'read after');
+    expect((await get('swr:tagged')).value).toBe('read after');
+  });
+
+  test('gives way to what the source does not want to be kept', async () => {
+    await expired('swr:no-store');
+    handler = json('new', { 'cache-control': 'no-store' });
+    await eventually('the old one is gone', async () => (await get('swr:no-store')).value === 'new');
+    expect(await get('swr:no-store')).toMatchObject({ from: 'SOURCE', value: 'new' });
+  });
+
   test('is as good as gone for everything else, but for who takes it nevertheless', async () => {
     await client.put(entryPath('plain'), { value: 1, options: { ttl: 1, stale_if_error: 60, tags: ['t'] } });
     await eventually('it has expired', async () => (await get('plain')).status === 404);
@@ -256,9 +306,14 @@ describe('writing through', () => {
     );
     expect(layers).toEqual(['L1', 'L2', 'SOURCE']);
     expect(asked).toEqual(['PUT /stock/1 {"n":5}']);
+    handler = status(422);
+    expectError(await client.put(entryPath('stock:1'), { value: { n: 6 } }), 502, 'CACHE_UNAVAILABLE');
+    expect(await get('stock:1')).toMatchObject({ from: 'L1', value: { n: 5 } });
+    // Whether it has the value, nobody knows: it is asked.
     handler = status(500);
     expectError(await client.put(entryPath('stock:1'), { value: { n: 6 } }), 502, 'CACHE_UNAVAILABLE');
-    expect((await get('stock:1')).value).toEqual({ n: 5 });
+    handler = json({ n: 6 });
+    expect(await get('stock:1')).toMatchObject({ from: 'SOURCE', value: { n: 6 } });
   });
 
   test('patches and counts up what the source has', async () => {
@@ -289,13 +344,39 @@ describe('writing through', () => {
     expect(asked.at(-1)).toBe('DELETE /stock/4');
   });
 
-  test('asks nothing of the source where a condition does not hold', async () => {
+  test('changes nothing in the source where a condition does not hold, also for what only the source has', async () => {
     handler = status(204);
     await client.put(entryPath('stock:5'), { value: 1 });
     asked = [];
-    const answer = await client.put(entryPath('stock:5'), { value: 2 }, { headers: { 'if-none-match': '*' } });
-    expectError(answer, 412, 'PRECONDITION_FAILED');
+    const ifNone = { headers: { 'if-none-match': '*' } };
+    expectError(await client.put(entryPath('stock:5'), { value: 2 }, ifNone), 412, 'PRECONDITION_FAILED');
+    const other = { headers: { 'if-match': '"1"' } };
+    expectError(await client.delete(entryPath('stock:5'), other), 412, 'PRECONDITION_FAILED');
     expect(asked).toEqual([]);
+    handler = json('there');
+    expectError(await client.put(entryPath('stock:6'), { value: 2 }, ifNone), 412, 'PRECONDITION_FAILED');
+    expect(asked).toEqual(['GET /stock/6']);
+  });
+
+  test('makes a new value of what the source has now, kept or not, stale or remembered as missing', async () => {
+    const count = async (key: string) => (await client.post(entryPath(key, '/increment'), {})).json;
+    handler = json(41, { 'cache-control': 'no-store' });
+    expect(await count('stock:kept by nobody')).toMatchObject({ value: 42 });
+    expect(asked.at(-1)).toBe('PUT /stock/kept%20by%20nobody 42');
+    handler = json({ a: 1 }, { 'cache-control': 'no-store' });
+    expect((await client.patch(entryPath('stock:patched'), { value: { b: 2 } })).status).toBeLessThan(300);
+    expect(asked.at(-1)).toBe('PUT /stock/patched {"a":1,"b":2}');
+    handler = status(404);
+    expect((await get('stock:missing')).status).toBe(404);
+    handler = json(100);
+    expect(await count('stock:missing')).toMatchObject({ value: 101 });
+    handler = status(204);
+    await client.put(entryPath('stock:stale'), { value: 1, options: { ttl: 1, stale_while_revalidate: 60 } });
+    await eventually('it has expired', async () => {
+      return (await get('stock:stale', { 'cache-control': 'only-if-cached' })).status === 404;
+    });
+    handler = json(7);
+    expect(await count('stock:stale')).toMatchObject({ value: 8 });
   });
 
   test('of one key by many is seen in the same order by the source and the layers', async () => {

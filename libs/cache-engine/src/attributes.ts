@@ -26,14 +26,17 @@ export interface Attributes {
   readonly sourceTag?: string;
 }
 
-/** For how long an entry is current, and what it may be used for after that. Milliseconds. */
+/** The end of the life of an entry, in which it is no longer current, and what it may be used for then. Milliseconds. */
 export interface Staleness {
-  /** After the last update. */
-  readonly freshMs: number;
-  /** After `freshMs`; it is fetched anew meanwhile (RFC 5861, section 3). */
+  /** It is fetched anew meanwhile (RFC 5861, section 3). */
   readonly whileRevalidateMs: number;
-  /** After `freshMs`, where it cannot be fetched anew (RFC 5861, section 4). */
+  /** Where it cannot be fetched anew (RFC 5861, section 4). */
   readonly ifErrorMs: number;
+}
+
+/** For how long an entry is kept after it has ended to be current. */
+export function staleMs(staleness: Staleness | undefined): number {
+  return staleness ? Math.max(staleness.whileRevalidateMs, staleness.ifErrorMs) : 0;
 }
 
 /** Whether an entry that is there may nevertheless be as good as gone: nothing is decided by it without a look. */
@@ -48,7 +51,7 @@ interface Packed {
   readonly e?: boolean;
   readonly m?: string;
   readonly s?: number;
-  readonly f?: [freshMs: number, whileRevalidateMs: number, ifErrorMs: number];
+  readonly f?: [whileRevalidateMs: number, ifErrorMs: number];
   readonly t?: string;
 }
 
@@ -72,7 +75,7 @@ export function encodeAttributes(attributes: Attributes): Buffer {
     ...(encrypted !== undefined && { e: encrypted }),
     ...(contentType !== undefined && { m: contentType }),
     ...(slidingMs !== undefined && { s: slidingMs }),
-    ...(staleness && { f: [staleness.freshMs, staleness.whileRevalidateMs, staleness.ifErrorMs] }),
+    ...(staleness && { f: [staleness.whileRevalidateMs, staleness.ifErrorMs] }),
     ...(sourceTag !== undefined && { t: sourceTag }),
   };
   const rest = Buffer.from(JSON.stringify(packed));
@@ -92,7 +95,7 @@ export function decodeAttributes(bytes: Buffer): Attributes {
     ...(e !== undefined && { encrypted: e }),
     ...(m !== undefined && { contentType: m }),
     ...(s !== undefined && { slidingMs: s }),
-    ...(f && { staleness: { freshMs: f[0], whileRevalidateMs: f[1], ifErrorMs: f[2] } }),
+    ...(f && { staleness: { whileRevalidateMs: f[0], ifErrorMs: f[1] } }),
     ...(t !== undefined && { sourceTag: t }),
   };
 }
@@ -106,7 +109,7 @@ export function sameTags(one: Attributes | undefined, other: Attributes | undefi
 export function attributeBytes(attributes: Attributes | undefined): number {
   if (!attributes) return 0;
   const tagBytes = attributes.tags?.reduce((sum, { tag }) => sum + tag.length + HEAP_BYTES_PER_TAG, 0) ?? 0;
-  return HEAP_BYTES + tagBytes + (attributes.contentType?.length ?? 0);
+  return HEAP_BYTES + tagBytes + (attributes.contentType?.length ?? 0) + (attributes.sourceTag?.length ?? 0);
 }
 
 function encodeTags(tags: readonly TagStamp[] | undefined): Buffer {

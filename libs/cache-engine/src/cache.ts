@@ -1,17 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config, LayerName, Strategy } from '@cache-system/contracts';
-import type { Attributes, Staleness, TagStamp } from './attributes.js';
+import { type Attributes, type Staleness, staleMs, type TagStamp } from './attributes.js';
 import type { Backplane } from './backplane/backplane.js';
-import {
-  type Content,
-  currentUntilMs,
-  type Entry,
-  type Head,
-  isStale,
-  type Stamp,
-  stampOf,
-  type Value,
-} from './entry.js';
+import { type Content, type Entry, type Head, isStale, type Stamp, stampOf, type Value } from './entry.js';
 import {
   ConditionFailed,
   KeyNotFound,
@@ -69,8 +60,12 @@ export interface WriteOptions extends StorageWish {
   readonly staleIfErrorSeconds?: number | undefined;
   /** Of the source that the value was fetched from. */
   readonly sourceTag?: string | undefined;
-  /** Called when the conditions hold, before any layer has the value: where it fails, nothing is written. */
+  /** In place of `tags`: what those of another entry were. */
+  readonly tagStamps?: readonly TagStamp[] | undefined;
+  /** Called before any layer has the value: where it fails, nothing is written. What is to hold has been checked before. */
   readonly through?: ((value: Value) => Promise<void>) | undefined;
+  /** For a value that is made of another: what there is where the cache has nothing. */
+  readonly known?: Entry | undefined;
 }
 
 export interface Written {
@@ -105,6 +100,12 @@ export interface ReadCounts {
   misses: number;
 }
 
+/** What has happened: to the entry of a key, or to any of those whose keys begin so. */
+export type Change = { readonly key: string } | { readonly prefix: string };
+type ChangeListener = (change: Change) => void;
+
+/** Ends what is announced for a prefix: no key has it. */
+const SWEPT = '\u0005swept';
 const NONE: readonly LayerName[] = [];
 /** An expiry that each read renews is written anew once so much of it has passed. */
 const RENEW_AFTER = 0.1;
@@ -122,7 +123,7 @@ export class Cache {
   private readonly revisions = new KeyQueue();
   private readonly renewals = new Set<string>();
   private readonly form: StoredForm;
-  private readonly changeListeners: ((key: string | undefined) => void)[] = [];
+  private readonly changeListeners: ChangeListener[] = [];
   private readonly tags = new Tags({
     peekVersion: (key) => this.peek(key)?.version,
     loadVersion: async (key) => (await this.fetch(key, false)).entry?.version,
@@ -149,15 +150,16 @@ export class Cache {
         this.inFlight.overtake(key, revision);
         this.l1.dropOlder(key, revision);
         this.shared.changed(key, revision);
-        this.tell(key);
+        this.tell({ key });
       },
       dropped: (prefix, exact) => {
-        if (exact) this.l1.drop(prefix);
+        if (exact && prefix.endsWith(SWEPT)) this.tell({ prefix: prefix.slice(0, -SWEPT.length) });
+        else if (exact) this.l1.drop(prefix);
         else this.l1.dropPrefix(prefix);
       },
       missed: () => {
         this.shared.missed();
-        this.tell(undefined);
+        this.tell({ prefix: '' });
       },
     });
   }
@@ -232,22 +234,23 @@ export class Cache {
     if (!(await this.fresh(key))) throw new KeyNotFound(this.layerNames);
   }
 
-  /** Asks where the truth is. @throws ConditionFailed, LayerTimeout, LayerUnavailable */
-  async requireHolding(key: string, condition: Condition | undefined): Promise<void> {
-    if (condition && !holds(condition, await this.fresh(key))) throw new ConditionFailed();
+  /** Tells of changes of entries, on whichever node. */
+  onChange(listener: ChangeListener): void {
+    this.changeListeners.push(listener);
   }
 
-  /** Tells of keys of which the entry has changed, on whichever node, and of nothing in particular: any may have. */
-  onChange(listener: (key: string | undefined) => void): void {
-    this.changeListeners.push(listener);
+  /** Tells all nodes that whatever may begin so is not what it was, whether there is an entry or not. */
+  announceSweep(prefix: string): Promise<void> {
+    this.tell({ prefix });
+    return this.backplane.drop(`${prefix}${SWEPT}`, true);
   }
 
   /** @throws ConditionFailed, ReplicationIncomplete, LayerTimeout, LayerUnavailable, StorageFull */
   async put(key: string, value: Value, options: WriteOptions): Promise<Written> {
     const freshMs = this.ttlMs(options.ttlSeconds, options.ttlJitter);
     const staleness = stalenessOf(freshMs, options);
-    const ttlMs = staleness ? lifeMs(staleness) : freshMs;
-    const tags = options.tags && (await this.tags.stamps(key, options.tags, ttlMs));
+    const ttlMs = freshMs === 0 ? NO_EXPIRY : freshMs + staleMs(staleness);
+    const tags = options.tagStamps ?? (options.tags && (await this.tags.stamps(key, options.tags, ttlMs)));
     return this.store(key, value, ttlMs, { ...options, tags, staleness });
   }
 
@@ -261,17 +264,17 @@ export class Cache {
       // The copy in L1 is almost always the newest and saves a round trip; where it is not, the result is refused.
       const slot = this.peek(key);
       // Whether its tags are current just now, L1 cannot tell.
-      let current = slot && !slot.attributes?.tags ? slot.entry : await this.fresh(key);
+      let stored = slot && !slot.attributes?.tags ? slot.entry : await this.fresh(key);
       const giveUpAt = performance.now() + CONTENTION_LIMIT_MS;
       for (let attempt = 0; attempt === 0 || performance.now() < giveUpAt; attempt++) {
-        if (!holds(options.condition, current)) {
-          const fresh = attempt === 0 ? await this.fresh(key) : current;
-          if (!holds(options.condition, fresh)) throw new ConditionFailed();
-          current = fresh;
+        if (!holds(options.condition, stored ?? options.known)) {
+          if (attempt === 0) stored = await this.fresh(key);
+          if (!holds(options.condition, stored ?? options.known)) throw new ConditionFailed();
         }
+        const current = stored ?? options.known;
         const value = revise(current);
-        const condition: Condition = current ? { versionIn: [current.version] } : { exists: false };
-        const keepsExpiry = current !== undefined && options.ttlSeconds === undefined;
+        const condition: Condition = stored ? { versionIn: [stored.version] } : { exists: false };
+        const keepsExpiry = stored !== undefined && options.ttlSeconds === undefined;
         try {
           const ttlMs = keepsExpiry ? KEEP_EXPIRY : this.ttlMs(options.ttlSeconds, options.ttlJitter);
           const kept = await this.kept(key, current, ttlMs, options);
@@ -286,7 +289,7 @@ export class Cache {
           if (!(error instanceof ConditionFailed)) throw error;
           // The winner is a step ahead from now on: only chance lets others in.
           await delay(Math.random() * Math.min(2 ** attempt, MAX_BACKOFF_MS));
-          current = await this.fresh(key);
+          stored = await this.fresh(key);
         }
       }
       throw new TooMuchContention(CONTENTION_LIMIT_MS);
@@ -394,8 +397,8 @@ export class Cache {
     return { ...stampOf(entry), key, attributes: entry.attributes, storedBytes: entry.payload.length };
   }
 
-  private tell(key: string | undefined): void {
-    for (const listener of this.changeListeners) listener(key);
+  private tell(change: Change): void {
+    for (const listener of this.changeListeners) listener(change);
   }
 
   private async store(
@@ -411,7 +414,7 @@ export class Cache {
   ): Promise<Written> {
     const stored = await this.form.toStored(key, value, options);
     if (options.through) {
-      await this.requireHolding(key, options.condition);
+      this.requireRoom(key, value, options);
       await options.through(value);
     }
     const slidingMs = options.sliding && ttlMs > 0 ? ttlMs : options.slidingMs;
@@ -425,7 +428,7 @@ export class Cache {
     };
     const hasAny = Object.keys(attributes).length > 0;
     const content: Content = { ...stored.value, defaultTtl, attributes: hasAny ? attributes : undefined };
-    const { condition } = options;
+    const condition = options.through ? undefined : options.condition;
     const mutation = { kind: 'put', key, content, ttlMs, ...(condition && { condition }) } as const;
     const written = await this.write(mutation, options, value);
     if (!written) throw new Error('a put came out as unsuitable');
@@ -443,11 +446,7 @@ export class Cache {
       contentType: options.contentType ?? contentType,
       slidingMs:
         options.sliding === false ? undefined : (slidingMs ?? (options.sliding && leftMs > 0 ? leftMs : undefined)),
-      // The expiry stays, and with it the time until which the entry is current.
-      staleness:
-        staleness && current && ttlMs === KEEP_EXPIRY
-          ? { ...staleness, freshMs: Math.max(1, currentUntilMs(current) - Date.now()) }
-          : undefined,
+      staleness: ttlMs === KEEP_EXPIRY ? staleness : stalenessOf(ttlMs, options),
     };
   }
 
@@ -461,11 +460,9 @@ export class Cache {
     served?: Value,
   ): Promise<Written | undefined> {
     const { key } = mutation;
-    const around = (options.strategy ?? this.settings.defaultStrategy) === 'write-around';
+    const around = this.isAround(options);
     // What is kept for the cache itself must not be kept from it by a full L1.
-    if (!around && served && !this.l1.hasRoomFor(key, served.payload.length)) {
-      throw new StorageFull('L1 is full, and its eviction policy is reject');
-    }
+    if (served) this.requireRoom(key, served, options);
     const ticket = this.inFlight.enter(key);
     const { epoch } = this.backplane;
     try {
@@ -496,6 +493,16 @@ export class Cache {
     } finally {
       this.inFlight.leave(ticket);
     }
+  }
+
+  private isAround({ strategy = this.settings.defaultStrategy }: Pick<WriteOptions, 'strategy'>): boolean {
+    return strategy === 'write-around';
+  }
+
+  /** @throws StorageFull */
+  private requireRoom(key: string, { payload }: Value, options: Pick<WriteOptions, 'strategy'>): void {
+    if (this.isAround(options) || this.l1.hasRoomFor(key, payload.length)) return;
+    throw new StorageFull('L1 is full, and its eviction policy is reject');
   }
 
   /** Runs a mutation that leaves no copy in L1. */
@@ -536,9 +543,7 @@ export class Cache {
     let current = mutation;
     for (let attempt = 0; attempt < MAX_CHECKS; attempt++) {
       const applied = await this.shared.apply(current, around, replicate);
-      const { status } = applied.outcome;
-      const wasOvertaken = status === 'refused' && current.kind !== mutation.kind;
-      if (status !== 'unproven' && !wasOvertaken) return applied;
+      if (applied.outcome.status !== 'unproven') return applied;
       current = mutation;
       const entry = await this.shared.fresh(mutation.key);
       if (!entry) continue;
@@ -654,27 +659,14 @@ function stalenessOf(
   { staleWhileRevalidateSeconds = 0, staleIfErrorSeconds = 0 }: WriteOptions,
 ): Staleness | undefined {
   if (freshMs === 0 || (staleWhileRevalidateSeconds === 0 && staleIfErrorSeconds === 0)) return undefined;
-  return { freshMs, whileRevalidateMs: staleWhileRevalidateSeconds * 1000, ifErrorMs: staleIfErrorSeconds * 1000 };
+  return { whileRevalidateMs: staleWhileRevalidateSeconds * 1000, ifErrorMs: staleIfErrorSeconds * 1000 };
 }
 
-/**
- * A mutation that may go ahead where it meets just this entry, which is alive. How long an entry is current is a part of
- * it: a touch of such a one has to write it anew, unless there is another one by then.
- */
-function proven(mutation: Mutation, entry: Entry): Mutation {
-  const condition = { ...mutation.condition, checked: entry.version };
-  const { staleness, ...attributes } = entry.attributes ?? {};
-  if (mutation.kind !== 'touch' || !staleness || !holds(mutation.condition, entry)) {
-    return { ...mutation, condition } as Mutation;
-  }
-  const renewed = mutation.ttlMs === NO_EXPIRY ? undefined : { ...staleness, freshMs: mutation.ttlMs };
-  const content: Content = { ...entry, attributes: renewed ? { ...attributes, staleness: renewed } : attributes };
-  const ttlMs = renewed ? lifeMs(renewed) : NO_EXPIRY;
-  return { kind: 'put', key: mutation.key, content, ttlMs, condition: { ...condition, versionIn: [entry.version] } };
-}
-
-function lifeMs({ freshMs, whileRevalidateMs, ifErrorMs }: Staleness): number {
-  return freshMs + Math.max(whileRevalidateMs, ifErrorMs);
+/** A mutation that may go ahead where it meets just this entry, which is alive. What it is kept for as stale comes on top. */
+function proven(mutation: Mutation, { version, attributes }: Entry): Mutation {
+  const condition = { ...mutation.condition, checked: version };
+  if (mutation.kind !== 'touch' || mutation.ttlMs === NO_EXPIRY) return { ...mutation, condition } as Mutation;
+  return { ...mutation, ttlMs: mutation.ttlMs + staleMs(attributes?.staleness), condition };
 }
 
 function remainingMs({ expiresAtMs }: Entry): number {

@@ -1,4 +1,4 @@
-import { type Attributes, decodeAttributes, encodeAttributes, isConditional } from './attributes.js';
+import { type Attributes, decodeAttributes, encodeAttributes, isConditional, staleMs } from './attributes.js';
 
 /** In which format the payload of an entry came, and is kept; `raw`: any bytes, of a media type of their own. */
 const FORMATS = ['json', 'msgpack', 'protobuf', 'bson', 'raw'] as const;
@@ -182,13 +182,15 @@ export function jsonText({ payload, ascii }: Value): string {
 export type Told = Stamp & Partial<Pick<Content, 'attributes'>>;
 
 /** When an entry ends to be current, in milliseconds since the epoch; 0: never. It may be kept for longer, as stale. */
-export function currentUntilMs({ updatedAtMs, expiresAtMs, attributes }: Told): number {
-  return attributes?.staleness ? updatedAtMs + attributes.staleness.freshMs : expiresAtMs;
+export function currentUntilMs({ expiresAtMs, attributes }: Told): number {
+  return expiresAtMs === 0 ? 0 : expiresAtMs - staleMs(attributes?.staleness);
 }
 
 /** Whether an entry is there only as stale. */
 export function isStale(entry: Told, nowMs: number): boolean {
-  return entry.attributes?.staleness !== undefined && currentUntilMs(entry) <= nowMs;
+  if (entry.attributes?.staleness === undefined) return false;
+  const untilMs = currentUntilMs(entry);
+  return untilMs !== 0 && untilMs <= nowMs;
 }
 
 /** Whether an entry has expired at `nowMs`. */

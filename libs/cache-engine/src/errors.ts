@@ -41,6 +41,16 @@ export class KeyNotFound extends Error {
   }
 }
 
+/** The source of a key says that it has no such key, and nothing has happened to that while it was asked. */
+export class MissingAtSource extends KeyNotFound {}
+
+/** Whoever asks the source of a key did not come to an end in time. */
+export class LoadTimeout extends Error {
+  constructor(readonly limitMs: number) {
+    super(`nobody has filled the key within ${limitMs} ms`);
+  }
+}
+
 /** A write is stored, but not on as many replicas as was asked for. */
 export class ReplicationIncomplete extends Error {
   constructor(

@@ -8,6 +8,12 @@ const WRITE = '\u0004write:';
 const FIRST_LOOK_MS = 2;
 const LONGEST_LOOK_MS = 50;
 
+export interface Turn {
+  readonly number: number;
+  /** Somebody else may have begun by now. */
+  isOver(): boolean;
+}
+
 /**
  * One writer of a key at a time, over all nodes, for what takes more than one step: a source and the layers have to see
  * writes in the same order. On one node they queue up; over nodes a lease beside the key decides. Who dies with it holds
@@ -20,14 +26,16 @@ export class Exclusive {
 
   /**
    * @param leaseMs longer than `work` takes: after that, another one may begin
+   * @param work is told of its turn; each has a later number than those before
    * @throws TooMuchContention, what `work` throws, LayerTimeout, LayerUnavailable
    */
-  run<T>(key: string, leaseMs: number, work: () => Promise<T>): Promise<T> {
+  run<T>(key: string, leaseMs: number, work: (turn: Turn) => Promise<T>): Promise<T> {
     return this.queue.run(key, async () => {
       const beside = reservedKey(key, WRITE);
       const token = await this.take(beside, leaseMs);
+      const endsAtMs = performance.now() + leaseMs;
       try {
-        return await work();
+        return await work({ number: token, isOver: () => performance.now() > endsAtMs });
       } finally {
         await this.cache.lease({ kind: 'release', key: beside, token }).catch(() => undefined);
       }

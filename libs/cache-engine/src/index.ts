@@ -3,7 +3,15 @@ export type { Backplane, Peer } from './backplane/backplane.js';
 export { JournalBackplane } from './backplane/journal-backplane.js';
 export { RedisBackplane } from './backplane/redis-backplane.js';
 export { BatchedLayer } from './batched-layer.js';
-export { Cache, type CacheSettings, type Found, type ReadCounts, type WriteOptions, type Written } from './cache.js';
+export {
+  Cache,
+  type CacheSettings,
+  type Change,
+  type Found,
+  type ReadCounts,
+  type WriteOptions,
+  type Written,
+} from './cache.js';
 export { ClusterAdmin } from './cluster/cluster-admin.js';
 export {
   type Addition,
@@ -28,7 +36,7 @@ export {
   type Value,
 } from './entry.js';
 export * from './errors.js';
-export { Exclusive } from './exclusive.js';
+export { Exclusive, type Turn } from './exclusive.js';
 export { CACHE_PROTO } from './formats/cache-proto.js';
 export { readDocument, writeDocument } from './formats/documents.js';
 export { convertValue } from './formats/encode.js';
@@ -49,11 +57,11 @@ export { LmdbLayer } from './layers/lmdb.js';
 export { MemoryLayer, type Slot } from './layers/memory.js';
 export { RedisClusterLayer } from './layers/redis-cluster.js';
 export { RedisLayer } from './layers/redis.js';
-export { type Condition, plainInteger } from './mutation.js';
+export { type Condition, holds, plainInteger } from './mutation.js';
 export { inflateRequestBody, REQUEST_ENCODINGS, type RequestEncoding } from './payload/compression.js';
 export { DamagedPayload, InflatesTooLarge, MalformedKeyRing } from './payload/errors.js';
 export { type KeyRing, parseKeyRing } from './payload/key-ring.js';
-export { type Loaded, type LoadedEntry, ReadThrough, refreshKey } from './read-through.js';
+export { type Fetch, type Loaded, type LoadedEntry, ReadThrough, refreshKey, unkept } from './read-through.js';
 export { RecentChanges } from './recent-changes.js';
 export {
   formatAddress,

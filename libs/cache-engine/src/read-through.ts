@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Cache, Written } from './cache.js';
+import type { LayerName } from '@cache-system/contracts';
+import type { Cache, WriteOptions } from './cache.js';
 import type { Entry, Value } from './entry.js';
-import { ConditionFailed, KeyNotFound } from './errors.js';
+import { ConditionFailed, KeyNotFound, LoadTimeout, MissingAtSource } from './errors.js';
 import type { Condition } from './mutation.js';
 import { reservedKey } from './tags.js';
 
@@ -28,8 +29,10 @@ export interface ReadThroughOptions {
 
 export interface LoadedEntry {
   readonly entry: Entry;
-  /** The source was asked for it, by this call or by one that it waited for. */
-  readonly fromSource: boolean;
+  /** The layer that had it by now; undefined: the source was asked, by this call or by one that it waited for. */
+  readonly layer: LayerName | undefined;
+  /** Whether the next one finds it in the cache. */
+  readonly isKept: boolean;
 }
 
 const FIRST_LOOK_MS = 5;
@@ -55,7 +58,7 @@ export class ReadThrough {
 
   /**
    * @param stale what there is of the key, to be replaced; undefined: there is nothing
-   * @throws KeyNotFound, what `fetch` throws, LayerTimeout, LayerUnavailable
+   * @throws MissingAtSource, KeyNotFound, LoadTimeout, what `fetch` throws, LayerTimeout, LayerUnavailable
    */
   load(key: string, fetch: Fetch, options: ReadThroughOptions, stale?: Entry): Promise<LoadedEntry> {
     const running = this.loads.get(key);
@@ -68,21 +71,22 @@ export class ReadThrough {
 
   private async run(key: string, fetch: Fetch, { leaseMs }: ReadThroughOptions): Promise<LoadedEntry> {
     let overtaken = 0;
-    for (let waitMs = FIRST_LOOK_MS; ; waitMs = Math.min(waitMs * 2, LONGEST_LOOK_MS)) {
+    for (const look of looks(leaseMs)) {
       const outcome = await this.cache.lease({ kind: 'lease', key, leaseMs });
       if (outcome.status === 'leased') {
         const token = outcome.revision;
         const loaded = await this.fetchUnder(key, token, fetch);
-        const written = await this.fill(key, { lease: token }, loaded, token);
-        if (written) return { entry: written.entry, fromSource: true };
-        if (++overtaken >= MAX_OVERTAKEN) return { entry: notKept(loaded, token), fromSource: true };
+        const filled = await this.fill(key, { lease: token }, loaded, token);
+        if (filled) return filled;
+        if (++overtaken >= MAX_OVERTAKEN) return unkept(loaded, token);
         continue;
       }
       // Somebody else asks the source, or has asked it. If that came to nothing, the lease is free again.
-      if (outcome.status === 'taken') await delay(waitMs);
-      const entry = await this.find(key);
-      if (entry) return { entry, fromSource: outcome.status === 'taken' };
+      if (outcome.status === 'taken') await look();
+      const found = await this.find(key);
+      if (found) return outcome.status === 'taken' ? { ...found, layer: undefined } : found;
     }
+    throw new LoadTimeout(leaseMs);
   }
 
   /** The stale entry stays where it is meanwhile, so the lease is for a key beside it. */
@@ -93,80 +97,84 @@ export class ReadThrough {
     stale: Entry,
   ): Promise<LoadedEntry> {
     const beside = refreshKey(key);
-    for (let waitMs = FIRST_LOOK_MS; ; waitMs = Math.min(waitMs * 2, LONGEST_LOOK_MS)) {
+    for (const look of looks(leaseMs)) {
       const outcome = await this.cache.lease({ kind: 'lease', key: beside, leaseMs });
       if (outcome.status === 'leased') {
         try {
           // Another one may have done it just before.
-          return (await this.foundMeanwhile(key)) ?? (await this.replace(key, fetch, stale, outcome.revision));
+          return (await this.find(key)) ?? (await this.replace(key, fetch, stale, outcome.revision));
         } finally {
           await this.release(beside, outcome.revision);
         }
       }
-      await delay(waitMs);
-      const entry = await this.find(key);
-      if (entry) return { entry, fromSource: true };
+      await look();
+      const found = await this.find(key);
+      if (found) return { ...found, layer: undefined };
     }
-  }
-
-  private async foundMeanwhile(key: string): Promise<LoadedEntry | undefined> {
-    const entry = await this.find(key);
-    return entry && { entry, fromSource: true };
+    throw new LoadTimeout(leaseMs);
   }
 
   private async replace(key: string, fetch: Fetch, stale: Entry, token: number): Promise<LoadedEntry> {
     const loaded = await fetch(stale);
     const condition: Condition = { versionIn: [stale.version], checked: stale.version };
-    if (!loaded) {
-      await this.cache.remove(key, condition).catch(() => undefined);
-      throw new KeyNotFound(this.cache.layerNames);
+    if (!loaded || loaded.ttlSeconds === 0) {
+      const removed = await this.cache.remove(key, condition).catch(() => undefined);
+      if (loaded) return unkept(loaded, token);
+      throw removed ? new MissingAtSource(this.cache.layerNames) : new KeyNotFound(this.cache.layerNames);
     }
-    const written = await this.fill(key, condition, loaded, token);
-    if (written) return { entry: written.entry, fromSource: true };
-    // Something newer was written, or the key was invalidated, while the source was asked.
-    return (await this.foundMeanwhile(key)) ?? { entry: notKept(loaded, token), fromSource: true };
+    // It has the tags of the old one, as they were: where one was invalidated meanwhile, it is gone with it.
+    const { tags: tagStamps, encrypted: encrypt, compression: compress } = stale.attributes ?? {};
+    const filled = await this.fill(key, condition, { tagStamps, encrypt, compress, ...loaded }, token);
+    // Otherwise something newer was written, or the key was invalidated, while the source was asked.
+    return filled ?? (await this.find(key)) ?? unkept(loaded, token);
   }
 
   private async fetchUnder(key: string, token: number, fetch: Fetch): Promise<Loaded> {
+    let loaded: Loaded | undefined;
     try {
-      const loaded = await fetch(undefined);
-      if (loaded) return loaded;
+      loaded = await fetch(undefined);
     } catch (error) {
       await this.release(key, token);
       throw error;
     }
-    await this.release(key, token);
-    throw new KeyNotFound(this.cache.layerNames);
+    if (loaded) return loaded;
+    const undisturbed = await this.release(key, token);
+    throw undisturbed ? new MissingAtSource(this.cache.layerNames) : new KeyNotFound(this.cache.layerNames);
   }
 
   /** Undefined when something has happened to the key since the source was asked: the value may be old. */
   private async fill(
     key: string,
     condition: Condition,
-    loaded: Loaded,
+    { value, ...options }: Loaded & Pick<WriteOptions, 'tagStamps' | 'encrypt' | 'compress'>,
     token: number,
-  ): Promise<Pick<Written, 'entry'> | undefined> {
-    const { value, ...options } = loaded;
-    if (options.ttlSeconds === 0) {
-      await this.release(key, token);
-      return { entry: notKept(loaded, token) };
-    }
+  ): Promise<LoadedEntry | undefined> {
     try {
-      return await this.cache.put(key, value, { ...options, condition });
+      if (options.ttlSeconds !== 0) {
+        const { entry } = await this.cache.put(key, value, { ...options, condition });
+        return { entry, layer: undefined, isKept: true };
+      }
     } catch (error) {
       if (error instanceof ConditionFailed) return undefined;
-      throw error;
+      // Who cannot keep it can hand it out nevertheless.
     }
+    await this.release(key, token);
+    return unkept({ value, ...options }, token);
   }
 
   /** Others are let in at once instead of when the lease ends; where that fails, it ends by itself. */
-  private async release(key: string, token: number): Promise<void> {
-    await this.cache.lease({ kind: 'release', key, token }).catch(() => undefined);
+  private async release(key: string, token: number): Promise<boolean> {
+    try {
+      return (await this.cache.lease({ kind: 'release', key, token })).status === 'released';
+    } catch {
+      return false;
+    }
   }
 
-  private async find(key: string): Promise<Entry | undefined> {
+  private async find(key: string): Promise<LoadedEntry | undefined> {
     try {
-      return (await this.cache.read(key)).entry;
+      const { entry, layer } = await this.cache.read(key);
+      return { entry, layer, isKept: true };
     } catch (error) {
       if (error instanceof KeyNotFound) return undefined;
       throw error;
@@ -174,9 +182,18 @@ export class ReadThrough {
   }
 }
 
-/** A value that is handed out as an entry and is none. */
-function notKept({ value, contentType }: Loaded, token: number): Entry {
+/** Times to look whether somebody else has come to an end: at first soon, and not much longer than a lease lasts. */
+function* looks(leaseMs: number): Generator<() => Promise<void>> {
+  const giveUpAtMs = performance.now() + leaseMs + LONGEST_LOOK_MS;
+  for (let waitMs = FIRST_LOOK_MS; performance.now() < giveUpAtMs; waitMs = Math.min(waitMs * 2, LONGEST_LOOK_MS)) {
+    yield () => delay(waitMs);
+  }
+}
+
+/** What is handed out as an entry and is none. */
+export function unkept({ value, contentType }: Loaded, token = 0): LoadedEntry {
   const nowMs = Date.now();
   const stamp = { version: token, revision: token, createdAtMs: nowMs, updatedAtMs: nowMs, expiresAtMs: 0 };
-  return { ...value, ...stamp, defaultTtl: false, attributes: contentType === undefined ? undefined : { contentType } };
+  const attributes = contentType === undefined ? undefined : { contentType };
+  return { entry: { ...value, ...stamp, defaultTtl: false, attributes }, layer: undefined, isKept: false };
 }

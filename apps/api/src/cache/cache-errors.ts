@@ -57,8 +57,9 @@ export function cacheError(error: unknown, key: string): unknown {
     return new ApiError('CACHE_UNAVAILABLE', { key, source }, { cause, headers });
   }
   if (error instanceof SourceRefused) {
-    const { source, reason, message } = error;
-    return new ApiError('CACHE_UNAVAILABLE', { key, source, reason, detail: message }, { cause });
+    const { source, reason } = error;
+    if (reason === 'key') return new InvalidRequest([{ path: 'key', reason: `cannot be one of ${source}` }], { cause });
+    return new ApiError('CACHE_UNAVAILABLE', { key, source, reason }, { cause });
   }
   if (error instanceof NoEncryptionKey) {
     return new InvalidRequest([{ path: 'options.encrypt', reason: 'this service has no ENCRYPTION_KEYS' }], { cause });

@@ -93,8 +93,8 @@ export class CacheWrites {
     this.storable(value);
     const condition = combine(undefined, ifVersion);
     try {
-      return await this.sources.store(key, strategy, false, (through) =>
-        this.cache.put(key.full, value, { ...storageOptions(options), ...through, condition }),
+      return await this.sources.store(key, { strategy, condition, needsOld: false }, (through) =>
+        this.cache.put(key.full, value, { ...through, ...given(storageOptions(options)) }),
       );
     } catch (error) {
       if (error instanceof ConditionFailed) {
@@ -106,7 +106,7 @@ export class CacheWrites {
 
   /** Removes one of the entries of a bulk request. @returns from where */
   removeOne(key: CacheKey): Promise<readonly Place[]> {
-    return this.sources.remove(key, () => this.cache.remove(key.full));
+    return this.sources.remove(key, undefined, () => this.cache.remove(key.full));
   }
 
   async patch(request: FastifyRequest, reply: FastifyReply): Promise<void> {
@@ -115,14 +115,14 @@ export class CacheWrites {
     const asked = query(patchQuerySchema, request);
     const { merge, options } = this.readPatch(request);
     const written = await this.attempt(request, key, options.if_version, true, (condition) =>
-      this.sources.store(key, undefined, true, (through) =>
+      this.sources.store(key, { condition, needsOld: true }, (through) =>
         this.cache.revise(
           key.full,
           (current) => {
             if (!current) throw new KeyNotFound(this.cache.layerNames);
             return this.storable(fromJsonText(merge(asJsonText(current)), current.format));
           },
-          { ...storageOptions({ ...options, ttl: asked.ttl ?? options.ttl }), ...through, condition },
+          { ...through, ...storageOptions({ ...options, ttl: asked.ttl ?? options.ttl }) },
         ),
       ),
     );
@@ -135,7 +135,7 @@ export class CacheWrites {
     const key = cacheKey(request);
     const layers = await this.attempt(request, key, undefined, true, (condition) =>
       cascade
-        ? this.sources.remove(key, () => this.cache.remove(key.full, condition))
+        ? this.sources.remove(key, condition, (held) => this.cache.remove(key.full, held))
         : this.cache.dropFromL1(key.full, condition),
     );
     respond(request, reply, 204, ['X-Deleted-From', layers.join(','), 'X-Deletion-Time', `${elapsedMs(request)}ms`]);
@@ -157,10 +157,10 @@ export class CacheWrites {
     const key = cacheKey(request);
     const { byText, initialText, ttl } = readIncrementBody(request);
     const written = await this.attempt(request, key, undefined, false, (condition) =>
-      this.sources.store(key, undefined, true, async (through) => {
-        const options = { ttlSeconds: ttl, condition, ...through };
+      this.sources.store(key, { condition, needsOld: true }, async (through) => {
+        const options = { ...through, ttlSeconds: ttl };
         const [by, initial] = [plainInteger(byText), plainInteger(initialText)];
-        const inOneStep = by !== undefined && initial !== undefined && through.through === undefined;
+        const inOneStep = by !== undefined && initial !== undefined && !through.through && !through.known;
         const added = inOneStep ? await this.cache.increment(key.full, { by, initial, ...options }) : undefined;
         return added ?? this.cache.revise(key.full, (current) => this.sum(current, initialText, byText), options);
       }),
@@ -182,12 +182,10 @@ export class CacheWrites {
     this.storable(value);
     const written = await this.attempt(request, key, options.if_version, mustExist, async (condition) => {
       const leased = await this.leases.condition(request, key);
-      return this.sources.store(key, asked.strategy, mustExist, (through) =>
-        this.cache.put(key.full, value, {
-          ...storageOptions({ ...options, ttl: asked.ttl ?? options.ttl }),
-          ...through,
-          condition: leased ? { ...condition, ...leased } : mustExist ? onExisting(condition) : condition,
-        }),
+      const wanted = leased ? { ...condition, ...leased } : mustExist ? onExisting(condition) : condition;
+      const own = given(storageOptions({ ...options, ttl: asked.ttl ?? options.ttl }));
+      return this.sources.store(key, { strategy: asked.strategy, condition: wanted, needsOld: mustExist }, (through) =>
+        this.cache.put(key.full, value, { ...through, ...own }),
       );
     });
     sendWritten(request, reply, format, key, written);
@@ -266,11 +264,16 @@ export class CacheWrites {
   }
 }
 
+/** Those that were given: the others leave what holds otherwise. */
+function given<T extends object>(options: T): Partial<T> {
+  return Object.fromEntries(Object.entries(options).filter(([, option]) => option !== undefined)) as Partial<T>;
+}
+
 /** The options of a write in terms of the engine. */
 function storageOptions(options: WriteOptions) {
   const { ttl, replicate, tags, compress, encrypt, ttl_jitter: ttlJitter, sliding } = options;
   const { stale_while_revalidate: staleWhileRevalidateSeconds, stale_if_error: staleIfErrorSeconds } = options;
-  if (sliding && (staleWhileRevalidateSeconds ?? staleIfErrorSeconds)) {
+  if (sliding && (staleWhileRevalidateSeconds || staleIfErrorSeconds)) {
     throw new InvalidRequest([
       { path: 'options.sliding', reason: 'cannot be combined with stale_*: reads would renew it' },
     ]);

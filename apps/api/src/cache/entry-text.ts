@@ -18,6 +18,8 @@ export function stampText(told: Told): string {
 export interface HitRemarks {
   readonly stale: boolean;
   readonly unavailable: readonly LayerName[];
+  /** Of what a source said: whether it is in the cache now. */
+  readonly isKept?: boolean | undefined;
 }
 
 /** What the headers of a response tell of the entry in it. */
@@ -40,7 +42,7 @@ export function hitHeaders(entry: Told, place: Place, remarks?: HitRemarks): Hea
     'X-Cache-Layer',
     place,
     'Cache-Status',
-    `cache-system; ${isHit ? 'hit' : 'fwd=miss; stored'}${ttl}; detail=${remarks ? detail(place, remarks) : place}`,
+    `cache-system; ${isHit ? 'hit' : remarks?.isKept ? 'fwd=miss; stored' : 'fwd=miss'}${ttl}; detail=${remarks ? detail(place, remarks) : place}`,
   ];
 }
 

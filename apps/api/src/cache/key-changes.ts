@@ -7,9 +7,9 @@ export class KeyChanges {
   private readonly waiting = new Map<string, Set<() => void>>();
 
   constructor(cache: Cache) {
-    cache.onChange((key) => {
-      if (key === undefined) for (const each of this.waiting.values()) wake(each);
-      else wake(this.waiting.get(key));
+    cache.onChange((change) => {
+      if ('key' in change) wake(this.waiting.get(change.key));
+      else for (const [key, each] of this.waiting) if (key.startsWith(change.prefix)) wake(each);
     });
   }
 

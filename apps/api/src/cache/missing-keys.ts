@@ -21,9 +21,11 @@ export class MissingKeys {
     this.untilMs.set(key, performance.now() + forMs);
   }
 
-  /** @param key undefined: any may be there by now */
-  forget(key: string | undefined): void {
-    if (key === undefined) this.untilMs.clear();
-    else this.untilMs.delete(key);
+  forget(key: string): void {
+    this.untilMs.delete(key);
+  }
+
+  forgetPrefix(prefix: string): void {
+    for (const key of this.untilMs.keys()) if (key.startsWith(prefix)) this.untilMs.delete(key);
   }
 }

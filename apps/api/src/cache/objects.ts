@@ -63,8 +63,8 @@ export class Objects {
     const { value, contentType } = fromBytes(rawBody(request) ?? Buffer.alloc(0), request.headers['content-type']);
     this.writes.storable(value);
     const written = await this.writes.attempt(request, key, undefined, false, (condition) =>
-      this.sources.store(key, undefined, false, (through) =>
-        this.cache.put(key.full, value, { ttlSeconds, contentType, condition, ...through }),
+      this.sources.store(key, { condition, needsOld: false }, (through) =>
+        this.cache.put(key.full, value, { ...through, contentType, ...(ttlSeconds !== undefined && { ttlSeconds }) }),
       ),
     );
     sendWritten(request, reply, 'json', key, written, undefined, 200);
@@ -74,7 +74,7 @@ export class Objects {
     query(objectQuerySchema, request);
     const key = cacheKey(request, BEFORE_KEY);
     const layers = await this.writes.attempt(request, key, undefined, true, (condition) =>
-      this.sources.remove(key, () => this.cache.remove(key.full, condition)),
+      this.sources.remove(key, condition, (held) => this.cache.remove(key.full, held)),
     );
     respond(request, reply, 200, ['X-Deleted-From', layers.join(',')]);
   }

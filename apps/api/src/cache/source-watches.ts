@@ -38,7 +38,7 @@ export class SourceWatches implements OnApplicationBootstrap, OnApplicationShutd
         await Promise.all(keys.map((key) => this.drop(`${namespace}:${key}`)));
       },
       onAllChanged: async () => {
-        this.reads.distrust(undefined);
+        this.reads.distrust({ prefix: `${namespace}:${prefix}` });
         await this.sweeps.clear(`${namespace}:${prefix}`);
       },
       onState: (connected, cause) => {
@@ -51,7 +51,7 @@ export class SourceWatches implements OnApplicationBootstrap, OnApplicationShutd
   }
 
   private async drop(key: string): Promise<void> {
-    this.reads.distrust(key);
+    this.reads.distrust({ key });
     try {
       await this.cache.remove(key);
     } catch (error) {

@@ -1,21 +1,50 @@
-import { Cache, Exclusive, KeyNotFound, type Value, type WriteOptions, type Written } from '@cache-system/cache-engine';
+import {
+  Cache,
+  type Condition,
+  ConditionFailed,
+  type Entry,
+  Exclusive,
+  holds,
+  KeyNotFound,
+  TooMuchContention,
+  type Turn,
+  type Value,
+  type WriteOptions,
+  type Written,
+} from '@cache-system/cache-engine';
 import type { Place, Strategy } from '@cache-system/contracts';
 import { Injectable } from '@nestjs/common';
-import { InvalidRequest } from '../platform/http/api-error.js';
+import { ApiError, InvalidRequest } from '../platform/http/api-error.js';
 import { LiveConfig } from '../platform/live-config.js';
-import type { Source } from '../sources/source.js';
+import { SourceRefused } from '../sources/source.js';
 import { toSource } from '../sources/source-value.js';
 import { type OpenSource, Sources } from '../sources/sources.js';
 import type { CacheKey } from './cache-key.js';
 import { SourceReads } from './source-reads.js';
 
-/** Beyond the time that a call of a source may take at most, for what comes before and after it. */
-const LEASE_MARGIN_MS = 5000;
+/** Beyond the time that the calls of a source may take at most, for what comes before and after them. */
+const TURN_MARGIN_MS = 5000;
+/** Of a source in one write: what there is, by somebody else and then by this write, and the write itself. */
+const CALLS = 3;
 
 /** As `Written`, with the source among the places that have the value. */
 export interface StoredAt extends Omit<Written, 'layers'> {
   readonly layers: readonly Place[];
 }
+
+/** What a write is asked for, as far as sources matter. */
+interface SourceWrite {
+  readonly strategy?: Strategy | undefined;
+  readonly condition?: Condition | undefined;
+  /** It is made of what there is, or needs that. */
+  readonly needsOld: boolean;
+}
+
+/** What the write of a key in the layers is to be done with. */
+export type ThroughOptions = Pick<
+  WriteOptions,
+  'strategy' | 'condition' | 'through' | 'known' | 'ttlSeconds' | 'staleWhileRevalidateSeconds' | 'staleIfErrorSeconds'
+>;
 
 /**
  * Writes of keys, some of which live in a source. That has each value before any layer does: one that the source did not
@@ -36,42 +65,46 @@ export class SourceWrites {
 
   /**
    * Runs a write that leaves a value.
-   * @param needsOld the write is made of what there is, which is fetched from the source first
-   * @throws SourceRefused, SourceTimeout, SourceUnavailable, TooMuchContention, what `write` throws
+   * @throws ConditionFailed, SourceRefused, SourceTimeout, SourceUnavailable, TooMuchContention, what `write` throws
    */
-  async store<T extends Written>(
+  async store(
     key: CacheKey,
-    strategy: Strategy | undefined,
-    needsOld: boolean,
-    write: (options: Pick<WriteOptions, 'strategy' | 'through'>) => Promise<T>,
-  ): Promise<Omit<T, 'layers'> & StoredAt> {
+    { strategy, condition, needsOld }: SourceWrite,
+    write: (options: ThroughOptions) => Promise<Written>,
+  ): Promise<StoredAt> {
     const found = this.sources.find(key.namespace, key.name);
-    const takesWrites = found?.source.store !== undefined;
-    if (!takesWrites) {
-      if (needsOld) await this.reads.ensure(key);
-      return write({ strategy });
+    if (!found) return write({ strategy, condition });
+    const lives = livesOf(found);
+    if (!found.source.store) {
+      const known = needsOld ? await this.reads.current(key) : undefined;
+      return write({ ...lives, strategy, condition, known });
     }
     const wanted = strategy ?? this.config.current.cache.strategies.default_strategy;
     if (wanted === 'write-behind') throw new InvalidRequest([{ path: 'strategy', reason: NOT_BEHIND }]);
-    return this.alone(key, found, async () => {
-      if (needsOld) await this.reads.ensure(key);
-      const through = (value: Value) => storeAt(found.source, key, value);
-      const written = await write({ strategy: wanted, through });
+    return this.alone(key, found, async (turn) => {
+      const known = await this.measured(key, condition, needsOld);
+      const through = (value: Value) => storeAt(found, key, value, turn);
+      const written = await this.orForget(key, () => write({ ...lives, strategy: wanted, known, through }));
       if (wanted !== 'write-around') return { ...written, layers: [...written.layers, 'SOURCE' as const] };
       await this.drop(key);
       return { ...written, layers: ['SOURCE' as const] };
     });
   }
 
-  /** Removes a key from its source and then from the layers. @returns from where */
-  async remove(key: CacheKey, removeFromLayers: () => Promise<readonly Place[]>): Promise<readonly Place[]> {
+  /** Removes a key from its source and then from the layers. @returns from where @throws ConditionFailed, KeyNotFound */
+  async remove(
+    key: CacheKey,
+    condition: Condition | undefined,
+    removeFromLayers: (condition: Condition | undefined) => Promise<readonly Place[]>,
+  ): Promise<readonly Place[]> {
     const found = this.sources.find(key.namespace, key.name);
-    if (!found?.source.remove) return removeFromLayers();
-    const { source } = found;
-    return this.alone(key, found, async () => {
-      await source.remove?.(key.name, callSignal(found));
+    const remove = found?.source.remove?.bind(found.source);
+    if (!remove) return removeFromLayers(condition);
+    return this.alone(key, found as OpenSource, async () => {
+      await this.measured(key, condition, false);
+      await this.orForget(key, () => remove(key.name, callSignal(found as OpenSource)));
       try {
-        return [...(await removeFromLayers()), 'SOURCE' as const];
+        return [...(await removeFromLayers(undefined)), 'SOURCE' as const];
       } catch (error) {
         if (error instanceof KeyNotFound) return ['SOURCE' as const];
         throw error;
@@ -79,8 +112,32 @@ export class SourceWrites {
     });
   }
 
-  private async alone<T>(key: CacheKey, { definition }: OpenSource, work: () => Promise<T>): Promise<T> {
-    return this.exclusive.run(key.full, 2 * definition.hard_timeout_ms + LEASE_MARGIN_MS, work);
+  /** What there is, where that is asked for. @throws ConditionFailed */
+  private async measured(
+    key: CacheKey,
+    condition: Condition | undefined,
+    needsOld: boolean,
+  ): Promise<Entry | undefined> {
+    if (!needsOld && !condition) return undefined;
+    const known = await this.reads.current(key);
+    if (!holds(condition, known)) throw new ConditionFailed();
+    return known;
+  }
+
+  private alone<T>(key: CacheKey, found: OpenSource, work: (turn: Turn) => Promise<T>): Promise<T> {
+    return this.exclusive.run(key.full, turnMs(found), work);
+  }
+
+  /** Where nobody knows whether the source has the value, it has to be asked. */
+  private async orForget<T>(key: CacheKey, write: () => Promise<T>): Promise<T> {
+    try {
+      return await write();
+    } catch (error) {
+      if (!(error instanceof SourceRefused) && !(error instanceof KeyNotFound) && !(error instanceof ApiError)) {
+        await this.drop(key).catch(() => undefined);
+      }
+      throw error;
+    }
   }
 
   private async drop(key: CacheKey): Promise<void> {
@@ -92,12 +149,29 @@ export class SourceWrites {
 
 const NOT_BEHIND = 'keys that live in a source are written through or around';
 
-async function storeAt(source: Source, key: CacheKey, value: Value): Promise<void> {
+/** What holds for entries of a source unless their writer says otherwise. */
+function livesOf({ definition }: OpenSource) {
+  const { ttl, stale_while_revalidate, stale_if_error } = definition;
+  return {
+    ttlSeconds: ttl,
+    staleWhileRevalidateSeconds: stale_while_revalidate,
+    staleIfErrorSeconds: stale_if_error,
+  };
+}
+
+async function storeAt(found: OpenSource, key: CacheKey, value: Value, turn: Turn): Promise<void> {
+  const { source } = found;
   const bytes = toSource(source, value);
-  // The version of the entry comes later; this one tells a replay from a new write as well.
-  await source.store?.(key.name, { bytes, version: Date.now() }, AbortSignal.timeout(60_000));
+  // The version of the entry comes later; the number of the turn tells a replay from a new write as well.
+  await source.store?.(key.name, { bytes, version: turn.number }, callSignal(found));
+  // Somebody else may have begun: what the layers are to have now, the source has to say.
+  if (turn.isOver()) throw new TooMuchContention(turnMs(found));
+}
+
+function turnMs({ definition }: OpenSource): number {
+  return CALLS * definition.hard_timeout_ms + TURN_MARGIN_MS;
 }
 
 function callSignal({ definition }: OpenSource): AbortSignal {
-  return AbortSignal.timeout(definition.hard_timeout_ms + LEASE_MARGIN_MS);
+  return AbortSignal.timeout(definition.hard_timeout_ms + TURN_MARGIN_MS);
 }

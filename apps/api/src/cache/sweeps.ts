@@ -64,6 +64,10 @@ export class Sweeps {
       ended_at: null,
     } as const;
     const sweep: RunningSweep = { job, sample: [], isOver: false, isAskedFor: false };
+    // What is being fetched is not there to be deleted yet.
+    if (!plan.dryRun && !plan.ended) {
+      await Promise.all(plan.selection.prefixes.map((each) => this.cache.announceSweep(each)));
+    }
     const over = new AbortController();
     const running = this.carryOut(plan, sweep);
     await Promise.race([running, delay(PATIENCE_MS, undefined, { signal: over.signal }).catch(() => undefined)]);

@@ -1,4 +1,5 @@
 import type { SourceDefinition } from '@cache-system/contracts';
+import { bulkhead, type BulkheadPolicy } from 'cockatiel';
 import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { readVariable, StartRefused } from '../platform/env.js';
 import { LiveConfig } from '../platform/live-config.js';
@@ -10,6 +11,8 @@ import type { Source } from './source.js';
 export interface OpenSource {
   readonly definition: SourceDefinition;
   readonly source: Source;
+  /** For so many keys at a time as there are connections: one that waits for its turn has not begun to take time. */
+  readonly limit: BulkheadPolicy;
 }
 
 /** The sources of `cache.sources`, opened. None of them is connected to before it is asked. */
@@ -22,7 +25,8 @@ export class Sources implements OnApplicationShutdown {
   constructor(@Inject(LiveConfig) { current }: LiveConfig) {
     const { definitions, allowed_hosts: allowedHosts } = current.cache.sources;
     for (const definition of definitions) {
-      const opened = { definition, source: open(definition, allowedHosts) };
+      const limit = bulkhead(connectionsOf(definition), Infinity);
+      const opened = { definition, source: open(definition, allowedHosts), limit };
       const others = this.byNamespace.get(definition.namespace) ?? [];
       const sorted = [...others, opened].sort((a, b) => b.definition.prefix.length - a.definition.prefix.length);
       this.byNamespace.set(definition.namespace, sorted);
@@ -42,6 +46,10 @@ export class Sources implements OnApplicationShutdown {
   async onApplicationShutdown(): Promise<void> {
     await Promise.all(this.all.map(({ source }) => source.close()));
   }
+}
+
+function connectionsOf(definition: SourceDefinition): number {
+  return definition.type === 'http' ? definition.http.max_connections : definition.postgres.max_connections;
 }
 
 function open(definition: SourceDefinition, allowedHosts: readonly string[]): Source {
