@@ -41,7 +41,7 @@ const putBody = JSON.stringify({
   },
   cache_layers: ['L1', 'L2'],
 });
-const servers = await startServers({ getBody, putBody });
+const servers = await startServers({ getBody, putBody, keys: KEYS, value: JSON.stringify(VALUE) });
 const { fastify, webdis, onRedis, embedded, onCluster, pair } = servers;
 
 /** @param {{ url: string, apiKey: string }} api */
@@ -49,7 +49,10 @@ const keyOf = (api) => ({ headers: [`X-API-Key: ${api.apiKey}`] });
 const env = { BENCH_KEYS: String(KEYS), BENCH_BODY: PUT_BODY };
 const webdisEnv = { ...env, BENCH_BODY: JSON.stringify(VALUE) };
 
-/** @type {Record<string, { peer: 'fastify-get' | 'fastify-put', target?: number, run: (seconds: number) => Promise<import('./wrk.mjs').Measurement> }>} */
+/** @param {number} span */
+const bulk = (span) => ({ ...env, BENCH_SPAN: String(span) });
+
+/** @type {Record<string, { peer: 'fastify-get' | 'fastify-put' | 'fastify-mget', target?: number, run: (seconds: number) => Promise<import('./wrk.mjs').Measurement> }>} */
 const CASES = {
   'fastify-get': { peer: 'fastify-get', run: (seconds) => load(fastify.url, 'one-key.lua', { seconds, env }) },
   'l1-get': {
@@ -91,6 +94,19 @@ const CASES = {
   'put-cluster': {
     peer: 'fastify-put',
     run: (seconds) => load(onCluster.url, 'put.lua', { seconds, env, ...keyOf(onCluster) }),
+  },
+  'fastify-mget': {
+    peer: 'fastify-mget',
+    run: (seconds) => load(fastify.url, 'bulk-get.lua', { seconds, env: bulk(KEYS) }),
+  },
+  'bulk-get-100-redis': {
+    peer: 'fastify-mget',
+    target: 0.6,
+    run: (seconds) => load(onRedis.url, 'bulk-get.lua', { seconds, env: bulk(KEYS), ...keyOf(onRedis) }),
+  },
+  'bulk-get-100-l1': {
+    peer: 'fastify-mget',
+    run: (seconds) => load(onRedis.url, 'bulk-get.lua', { seconds, env: bulk(100), ...keyOf(onRedis) }),
   },
   'l1-get-2-processes': { peer: 'fastify-get', run: (seconds) => loadPair('one-key.lua', seconds) },
   'put-2-processes': { peer: 'fastify-put', run: (seconds) => loadPair('put.lua', seconds) },

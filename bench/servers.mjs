@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { createClient } from 'redis';
 import { startApi } from '../tools/harness/api-process.mjs';
 import { startRedisCluster } from '../tools/harness/redis-cluster.mjs';
 import { startRedis } from '../tools/harness/redis-process.mjs';
@@ -24,9 +25,9 @@ function pin(process, core) {
 /**
  * Everything that is measured: each server on the first core, Redis, the cluster and the load on the second.
  *
- * @param {{ getBody: string, putBody: string, nodeOptions?: string }} options
+ * @param {{ getBody: string, putBody: string, keys: number, value: string }} options `keys` of them have the `value`
  */
-export async function startServers({ getBody, putBody }) {
+export async function startServers({ getBody, putBody, keys, value }) {
   const redis = await startRedis();
   pin(redis.process, LOAD_CORE);
   const onRedis = await startApi({ env: { ...LIMITS, CACHE__LAYERS__L1__SIZE_MB: '64', REDIS_URL: redis.url } });
@@ -38,7 +39,9 @@ export async function startServers({ getBody, putBody }) {
   });
   const pair = await Promise.all([0, 1].map(() => startPeer(redis.url)));
   for (const { process } of [onRedis, embedded, onCluster, ...pair]) pin(process, SERVER_CORE);
-  const fastify = await startFastify(getBody, putBody);
+  const peerRedisUrl = `${redis.url}/2`;
+  await fillRedis(peerRedisUrl, keys, value);
+  const fastify = await startFastify(getBody, putBody, peerRedisUrl);
   const webdis = await startWebdis(redis.port);
   return {
     onRedis,
@@ -63,10 +66,24 @@ function startPeer(redisUrl) {
   return startApi({ env: { ...LIMITS, CACHE__LAYERS__L1__SIZE_MB: '64', REDIS_URL: `${redisUrl}/1` } });
 }
 
-/** @param {string} getBody @param {string} putBody */
-async function startFastify(getBody, putBody) {
+/**
+ * The values as any service would have them in Redis.
+ *
+ * @param {string} url @param {number} keys @param {string} value
+ */
+async function fillRedis(url, keys, value) {
+  const client = createClient({ url });
+  await client.connect();
+  for (let from = 0; from < keys; from += 1000) {
+    await client.mSet(Array.from({ length: 1000 }, (_, index) => [`bench:${from + index}`, value]));
+  }
+  client.destroy();
+}
+
+/** @param {string} getBody @param {string} putBody @param {string} redisUrl */
+async function startFastify(getBody, putBody, redisUrl) {
   const file = fileURLToPath(new URL('peers/bare-fastify.mjs', import.meta.url));
-  const env = { ...process.env, BENCH_GET_BODY: getBody, BENCH_PUT_BODY: putBody };
+  const env = { ...process.env, BENCH_GET_BODY: getBody, BENCH_PUT_BODY: putBody, BENCH_REDIS_URL: redisUrl };
   const server = spawnTied(process.execPath, [file], { env });
   const [, url = ''] = await server.waitForOutput(/listening on (\S+)/, START_TIMEOUT_MS);
   pin(server.process, SERVER_CORE);

@@ -38,6 +38,19 @@ export class BatchedLayer implements KeyedLayer {
     });
   }
 
+  /** Together already, they wait for nobody else. */
+  async getMany(keys: readonly string[]): Promise<readonly (Entry | undefined)[]> {
+    const { partitionOf } = this.layer;
+    if (!partitionOf) return this.layer.getMany(keys);
+    const entries = new Array<Entry | undefined>(keys.length).fill(undefined);
+    const read = async (part: readonly { readonly key: string; readonly index: number }[]) => {
+      const found = await this.layer.getMany(part.map(({ key }) => key));
+      part.forEach(({ index }, at) => (entries[index] = found[at]));
+    };
+    await Promise.all([...this.parts(keys.map((key, index) => ({ key, index })))].map(read));
+    return entries;
+  }
+
   apply(mutation: Mutation): Promise<Outcome> {
     return new Promise((resolve, reject) => {
       this.mutations.push({ key: mutation.key, mutation, resolve, reject });

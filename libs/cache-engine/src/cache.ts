@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config, LayerName, Strategy } from '@cache-system/contracts';
-import { type Attributes, type Staleness, staleMs, type TagStamp } from './attributes.js';
+import { type Attributes, isConditional, type Staleness, staleMs, type TagStamp } from './attributes.js';
 import type { Backplane } from './backplane/backplane.js';
 import { type Content, type Entry, type Head, isStale, type Stamp, stampOf, type Value } from './entry.js';
 import {
@@ -12,7 +12,7 @@ import {
   StorageFull,
   TooMuchContention,
 } from './errors.js';
-import { InFlight } from './in-flight.js';
+import { InFlight, type Ticket } from './in-flight.js';
 import type { Page } from './layer.js';
 import { KeyQueue } from './key-queue.js';
 import type { MemoryLayer, Slot } from './layers/memory.js';
@@ -221,6 +221,35 @@ export class Cache {
     }
   }
 
+  /**
+   * What is found of many keys with one look at the layer below L1, in the order of the keys. Undefined where that was
+   * not enough, or there is nothing: `load` tells.
+   */
+  async loadMany(keys: readonly string[]): Promise<readonly (Found | undefined)[]> {
+    const { epoch } = this.backplane;
+    const tickets = keys.map((key) => this.inFlight.enter(key));
+    try {
+      const entries = (await this.shared.getMany(keys)) ?? [];
+      const found = new Array<Found | undefined>(keys.length).fill(undefined);
+      const later: Promise<void>[] = [];
+      for (const [index, ticket] of tickets.entries()) {
+        const entry = entries[index];
+        if (!entry || !isSimple(entry.attributes)) continue;
+        if (!entry.attributes) found[index] = this.take(entry, ticket, epoch);
+        else {
+          const served = this.form.toServed(ticket.key, entry);
+          later.push(served.then((each) => void (found[index] = this.take(each, ticket, epoch))));
+        }
+      }
+      if (later.length > 0) await Promise.all(later);
+      return found;
+    } catch {
+      return [];
+    } finally {
+      for (const ticket of tickets) this.inFlight.leave(ticket);
+    }
+  }
+
   /** @throws KeyNotFound, LayerTimeout, LayerUnavailable */
   async read(key: string): Promise<Found> {
     const slot = this.peek(key);
@@ -388,6 +417,30 @@ export class Cache {
       dead: heads.filter((_, index) => !alive[index]),
       cursor: page.cursor,
     };
+  }
+
+  /**
+   * Seals an entry with the current key, if it is sealed with another one. Value, tags and expiry stay; the version is new.
+   * @returns whether there was anything to do
+   * @throws EntryUnreadable, TooMuchContention, LayerTimeout, LayerUnavailable, StorageFull
+   */
+  async reseal(key: string): Promise<boolean> {
+    const entry = await this.shared.fresh(key);
+    if (!entry || !this.form.isSealedWithOldKey(entry)) return false;
+    try {
+      await this.revise(
+        key,
+        (current) => {
+          if (!current) throw new KeyNotFound(this.layerNames);
+          return current;
+        },
+        {},
+      );
+      return true;
+    } catch (error) {
+      if (error instanceof KeyNotFound) return false;
+      throw error;
+    }
   }
 
   /** What is known of a live entry beside its value. @throws LayerTimeout, LayerUnavailable */
@@ -590,6 +643,13 @@ export class Cache {
     }
   }
 
+  private take(entry: Entry, ticket: Ticket, epoch: number): Found {
+    if (this.inFlight.allows(ticket, entry.revision)) this.hold(ticket.key, entry, 1, epoch);
+    const layer = this.shared.deepest;
+    this.counts[layer]++;
+    return { entry, layer, hits: 1, stale: false, unavailable: NONE };
+  }
+
   private async isAlive(key: string, entry: Stamp & Pick<Entry, 'attributes'>, fresh: boolean): Promise<boolean> {
     return !isStale(entry, Date.now()) && this.hasItsTags(key, entry, fresh);
   }
@@ -667,6 +727,11 @@ function proven(mutation: Mutation, { version, attributes }: Entry): Mutation {
   const condition = { ...mutation.condition, checked: version };
   if (mutation.kind !== 'touch' || mutation.ttlMs === NO_EXPIRY) return { ...mutation, condition } as Mutation;
   return { ...mutation, ttlMs: mutation.ttlMs + staleMs(attributes?.staleness), condition };
+}
+
+/** Whether an entry can be served as it is, but for its form. */
+function isSimple(attributes: Attributes | undefined): boolean {
+  return !isConditional(attributes) && attributes?.slidingMs === undefined;
 }
 
 function remainingMs({ expiresAtMs }: Entry): number {

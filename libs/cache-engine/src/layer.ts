@@ -70,6 +70,8 @@ export interface CopyLayer {
 /** The deepest layer as `SharedTiers` uses it: call by call. */
 export interface KeyedLayer {
   get(key: string, fresh?: boolean): Promise<Entry | undefined>;
+  /** In the order of the keys; all of them or none. */
+  getMany(keys: readonly string[]): Promise<readonly (Entry | undefined)[]>;
   apply(mutation: Mutation): Promise<Outcome>;
   scan(prefix: string, cursor: string | undefined, limit: number): Promise<Page>;
 }

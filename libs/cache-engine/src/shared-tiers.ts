@@ -85,6 +85,11 @@ export class SharedTiers {
     return { entry, layer: deepest, searched: unavailable.length > 0 ? [deepest] : ['L2', deepest], unavailable };
   }
 
+  /** As `get` for many keys, where there is one layer to ask; undefined otherwise. @throws LayerTimeout, LayerUnavailable */
+  getMany(keys: readonly string[]): Promise<readonly (Entry | undefined)[]> | undefined {
+    return this.copies ? undefined : this.truth.getMany(keys);
+  }
+
   /** The newest that was acknowledged. @throws LayerTimeout, LayerUnavailable */
   async getFresh(key: string): Promise<Fetched> {
     const { deepest: layer } = this;

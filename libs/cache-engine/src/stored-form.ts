@@ -1,7 +1,7 @@
 import type { Attributes } from './attributes.js';
 import type { Entry, Format, Value } from './entry.js';
 import { compress, decompress, type EntryAlgorithm } from './payload/compression.js';
-import { open, seal } from './payload/encryption.js';
+import { keyIdOf, open, seal } from './payload/encryption.js';
 import type { KeyRing } from './payload/key-ring.js';
 
 export interface StorageSettings {
@@ -59,6 +59,17 @@ export class StoredForm {
     if (prefixes.length === 0) return false;
     const name = key.slice(key.indexOf(':') + 1);
     return prefixes.some((prefix) => name.startsWith(prefix));
+  }
+
+  /** Whether an entry of a shared layer is sealed, and not with the current key. */
+  isSealedWithOldKey({ attributes, payload }: Entry): boolean {
+    if (!attributes?.encrypted || !this.keys) return false;
+    try {
+      return keyIdOf(payload) !== this.keys.current.id;
+    } catch {
+      // What is no sealed value cannot be read either.
+      return false;
+    }
   }
 
   /** @throws NoEncryptionKey */

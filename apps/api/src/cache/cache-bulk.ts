@@ -1,7 +1,8 @@
-import { Cache, currentUntilMs, KeyNotFound } from '@cache-system/cache-engine';
+import { Cache, currentUntilMs, KeyNotFound, type Slot, type Value } from '@cache-system/cache-engine';
 import {
   bulkDeleteRequestSchema,
   bulkGetRequestSchema,
+  type Place,
   type WriteOptions,
   type Strategy,
 } from '@cache-system/contracts';
@@ -16,7 +17,7 @@ import { CacheWrites } from './cache-writes.js';
 import { leaf, readFields, respondDocument, valueOf } from './documents.js';
 import { isoTime, readMetadata } from './entry-text.js';
 import { versionText } from './etag.js';
-import { SourceReads } from './source-reads.js';
+import { type Answer, SourceReads } from './source-reads.js';
 import { readBulkSet } from './write-body.js';
 
 type ItemResult = Readonly<Record<string, unknown>> & { readonly status: string };
@@ -24,11 +25,12 @@ type ItemResult = Readonly<Record<string, unknown>> & { readonly status: string 
 /** Of all values in one answer, which is put together in memory. */
 const MAX_VALUES_BYTES = 64 * 1024 * 1024;
 
-interface Read {
-  readonly result: ItemResult;
-  /** Bytes of the value. */
-  readonly size: number;
-}
+const PENDING: ItemResult = { status: 'error' };
+const TOO_MUCH: ItemResult = {
+  status: 'error',
+  error: 'The values of other keys fill the response',
+  code: 'PAYLOAD_TOO_LARGE',
+};
 
 /** Many keys in one request. One key's failure fails no other; what the layers are asked goes out together. */
 @Injectable()
@@ -43,14 +45,36 @@ export class CacheBulk {
     const format = responseFormat(request);
     const { keys, options = {} } = readFields(request, bulkGetRequestSchema, 'BulkGetRequest');
     const { include_metadata: withMetadata = false, max_concurrent: atOnce } = options;
-    let bytes = 0;
-    const results = await this.each(request, keys, atOnce, async (key) => {
-      const { result, size } = await this.read(key, withMetadata);
-      bytes += size;
-      if (bytes <= MAX_VALUES_BYTES) return result;
-      const details = { part: 'values', limit_bytes: MAX_VALUES_BYTES };
-      throw new ApiError('PAYLOAD_TOO_LARGE', details, { message: 'The values of other keys fill the response' });
+    const read = new BulkRead(withMetadata);
+    const missing: CacheKey[] = [];
+    const space = keySpace(request);
+    for (const name of keys) {
+      if (read.results.has(name)) continue;
+      try {
+        const key = space.keyOf(checkedName(name));
+        const slot = this.cache.peek(key.full);
+        if (slot) this.cache.countHit(slot);
+        else missing.push(key);
+        read.results.set(name, slot ? read.ofSlot(slot) : PENDING);
+      } catch (error) {
+        read.results.set(name, failure(error, name));
+      }
+    }
+    // In one round trip to each part of the layer below, unless it is to be done bit by bit.
+    const found = atOnce === undefined ? await this.cache.loadMany(missing.map(({ full }) => full)) : [];
+    const left = missing.filter((key, index) => {
+      const each = found[index];
+      if (each) read.results.set(key.name, read.ofAnswer(each));
+      return !each;
     });
+    await this.atATime(left, atOnce, async (key) => {
+      try {
+        read.results.set(key.name, read.ofAnswer(await this.sources.load(key)));
+      } catch (error) {
+        read.results.set(key.name, failure(error, key.name));
+      }
+    });
+    const { results } = read;
     const [hits, misses, errors] = ['hit', 'miss', 'error'].map((status) => count(results, status));
     const total = results.size;
     const summary = {
@@ -104,23 +128,6 @@ export class CacheBulk {
     respondDocument(request, reply, format, 200, [], { results, summary }, 'BulkDeleteResponse');
   }
 
-  private read(key: CacheKey, withMetadata: boolean): Read | Promise<Read> {
-    const slot = this.cache.peek(key.full);
-    if (!slot) return this.load(key, withMetadata);
-    this.cache.countHit(slot);
-    const { payloadBytes: size } = slot;
-    const metadata = withMetadata ? readMetadata(slot, size, 'L1', slot.hits) : undefined;
-    const value = leaf({ format: slot.format, payload: slot.payload() });
-    return { result: { status: 'hit', value, cache_layer: 'L1', metadata }, size };
-  }
-
-  private async load(key: CacheKey, withMetadata: boolean): Promise<Read> {
-    const { entry, layer, hits } = await this.sources.load(key);
-    const { length: size } = entry.payload;
-    const metadata = withMetadata ? readMetadata(entry, size, layer, hits) : undefined;
-    return { result: { status: 'hit', value: leaf(entry), cache_layer: layer, metadata }, size };
-  }
-
   /** Works on each key once, on so many at a time. All at once they make one round trip to each part of a layer. */
   private async each(
     request: FastifyRequest,
@@ -130,18 +137,50 @@ export class CacheBulk {
   ): Promise<Map<string, ItemResult>> {
     const space = keySpace(request);
     const results = new Map<string, ItemResult>(names.map((name) => [name, { status: 'error' }]));
-    const left = [...results.keys()].values();
-    const worker = async () => {
-      for (const name of left) {
-        try {
-          results.set(name, await work(space.keyOf(checkedName(name))));
-        } catch (error) {
-          results.set(name, failure(error, name));
-        }
+    await this.atATime([...results.keys()], atOnce, async (name) => {
+      try {
+        results.set(name, await work(space.keyOf(checkedName(name))));
+      } catch (error) {
+        results.set(name, failure(error, name));
       }
-    };
-    await Promise.all(Array.from({ length: Math.min(atOnce, results.size) }, worker));
+    });
     return results;
+  }
+
+  private async atATime<T>(
+    items: readonly T[],
+    atOnce = items.length,
+    work: (item: T) => Promise<void>,
+  ): Promise<void> {
+    const left = items.values();
+    const worker = async () => {
+      for (const item of left) await work(item);
+    };
+    await Promise.all(Array.from({ length: Math.min(atOnce, items.length) }, worker));
+  }
+}
+
+/** The results of one bulk get, up to a size. */
+class BulkRead {
+  readonly results = new Map<string, ItemResult>();
+  private bytes = 0;
+
+  constructor(private readonly withMetadata: boolean) {}
+
+  ofSlot(slot: Slot): ItemResult {
+    const { format, payloadBytes: size, hits } = slot;
+    return this.hit({ format, payload: slot.payload() }, 'L1', () => readMetadata(slot, size, 'L1', hits));
+  }
+
+  ofAnswer({ entry, layer, hits }: Pick<Answer, 'entry' | 'layer' | 'hits'>): ItemResult {
+    return this.hit(entry, layer, () => readMetadata(entry, entry.payload.length, layer, hits));
+  }
+
+  private hit(value: Pick<Value, 'format' | 'payload'>, layer: Place, metadata: () => object): ItemResult {
+    this.bytes += value.payload.length;
+    if (this.bytes > MAX_VALUES_BYTES) return TOO_MUCH;
+    const result = { status: 'hit', value: leaf(value), cache_layer: layer };
+    return this.withMetadata ? { ...result, metadata: metadata() } : result;
   }
 }
 

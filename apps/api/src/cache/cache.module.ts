@@ -12,6 +12,7 @@ import { KeyChanges } from './key-changes.js';
 import { Leases } from './leases.js';
 import { ObjectController } from './object.controller.js';
 import { Objects } from './objects.js';
+import { Reencryption } from './reencryption.js';
 import { SchemaController } from './schema.controller.js';
 import { SourceReads } from './source-reads.js';
 import { SourceWatches } from './source-watches.js';
@@ -33,6 +34,7 @@ import { Sweeps } from './sweeps.js';
     KeyChanges,
     Leases,
     Objects,
+    Reencryption,
     FastLane,
   ],
 })

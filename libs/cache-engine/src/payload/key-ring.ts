@@ -22,6 +22,8 @@ export interface EncryptionKey {
 }
 
 export interface KeyRing {
+  /** How many keys there are: with more than one, some entries may still be sealed with another than the current one. */
+  readonly size: number;
   /** Encrypts what is written from now on. */
   readonly current: EncryptionKey;
   /** Any key there is, so that what was encrypted before the last rotation can be read. */
@@ -38,7 +40,7 @@ export function parseKeyRing(text: string): KeyRing {
   const byId = new Map(keys.map((key) => [key.id, key]));
   const current = keys[0];
   if (current === undefined || byId.size < keys.length) throw new MalformedKeyRing('two keys have the same id');
-  return { current, find: (id) => byId.get(id) };
+  return { size: byId.size, current, find: (id) => byId.get(id) };
 }
 
 function parseKey(text: string, index: number): EncryptionKey {
