@@ -40,8 +40,7 @@ export class BatchedLayer implements KeyedLayer {
 
   /** Together already, they wait for nobody else. */
   async getMany(keys: readonly string[]): Promise<readonly (Entry | undefined)[]> {
-    const { partitionOf } = this.layer;
-    if (!partitionOf) return this.layer.getMany(keys);
+    if (!this.layer.partitionOf) return this.layer.getMany(keys);
     const entries = new Array<Entry | undefined>(keys.length).fill(undefined);
     const read = async (part: readonly { readonly key: string; readonly index: number }[]) => {
       const found = await this.layer.getMany(part.map(({ key }) => key));
