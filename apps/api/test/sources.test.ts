@@ -98,21 +98,30 @@ describe('reading through', () => {
         : [],
     );
     const clients = [client, ...others.map((api) => new Client(api.url, { 'x-api-key': service.api.apiKey }))];
-    let release: () => void = () => undefined;
-    const held = new Promise<void>((resolve) => (release = resolve));
-    handler = (request, response, body) => void held.then(() => json({ cold: true })(request, response, body));
-    const answers = Array.from({ length: 999 }, (_, index) =>
-      clients[index % clients.length]!.get(entryPath('book:cold')),
-    );
-    await eventually('the source is asked', () => asked.length > 0);
-    release();
-    const all = (await Promise.all(answers)).map(seen);
-    expect(new Set(all.map(({ status: code, value }) => JSON.stringify([code, value])))).toEqual(
-      new Set(['[200,{"cold":true}]']),
-    );
-    expect(asked).toEqual(['GET /book/cold']);
-    for (const each of clients.slice(1)) each.close();
-    await Promise.all(others.map((api) => api.stop()));
+    try {
+      await client.put(entryPath('settled'), { value: 1 });
+      for (const each of clients) {
+        await eventually('the node has heard of the others', async () => {
+          return (await each.get(entryPath('settled'))).headers['x-cache-layer'] === 'L1';
+        });
+      }
+      let release: () => void = () => undefined;
+      const held = new Promise<void>((resolve) => (release = resolve));
+      handler = (request, response, body) => void held.then(() => json({ cold: true })(request, response, body));
+      const answers = Array.from({ length: 999 }, (_, index) =>
+        clients[index % clients.length]!.get(entryPath('book:cold')),
+      );
+      await eventually('the source is asked', () => asked.length > 0);
+      release();
+      const all = (await Promise.all(answers)).map(seen);
+      expect(new Set(all.map(({ status: code, value }) => JSON.stringify([code, value])))).toEqual(
+        new Set(['[200,{"cold":true}]']),
+      );
+      expect(asked).toEqual(['GET /book/cold']);
+    } finally {
+      for (const each of clients.slice(1)) each.close();
+      await Promise.all(others.map((api) => api.stop()));
+    }
   });
 
   test('keeps an entry for as long as the source says', async () => {

@@ -25,7 +25,9 @@ beforeAll(async () => {
   });
   client = service.client;
 });
+const ends: (() => Promise<unknown>)[] = [];
 afterAll(async () => {
+  await Promise.all(ends.map((end) => end()));
   await service.stop();
   folder.remove();
 });
@@ -133,7 +135,10 @@ describe('encryption', () => {
         env: { LOG_LEVEL: 'info', ...service.stores, ENCRYPTION_KEYS: keys, BOOTSTRAP_API_KEY: service.api.apiKey },
       });
       const by = new Client(api.url, client.headers);
-      return { by, api, stop: () => (by.close(), api.stop()) };
+      let stopped: Promise<unknown> | undefined;
+      const stop = () => (by.close(), (stopped ??= api.stop()));
+      ends.push(stop);
+      return { by, api, stop };
     };
     const rotated = await nodeWith(`${KEY_B},${KEY_A}`);
     expect(valueText(await rotated.by.get(entryPath('enc:old')), 'enc:old')).toContain(CANARY);

@@ -86,7 +86,7 @@ export class ReadThrough {
       const found = await this.find(key);
       if (found) return outcome.status === 'taken' ? { ...found, layer: undefined } : found;
     }
-    throw new LoadTimeout(leaseMs);
+    throw new LoadTimeout(2 * leaseMs);
   }
 
   /** The stale entry stays where it is meanwhile, so the lease is for a key beside it. */
@@ -111,7 +111,7 @@ export class ReadThrough {
       const found = await this.find(key);
       if (found) return { ...found, layer: undefined };
     }
-    throw new LoadTimeout(leaseMs);
+    throw new LoadTimeout(2 * leaseMs);
   }
 
   private async replace(key: string, fetch: Fetch, stale: Entry, token: number): Promise<LoadedEntry> {
@@ -182,9 +182,9 @@ export class ReadThrough {
   }
 }
 
-/** Times to look whether somebody else has come to an end: at first soon, and not much longer than a lease lasts. */
+/** Times to look whether somebody else has come to an end: at first soon, and for as long as two of them may take. */
 function* looks(leaseMs: number): Generator<() => Promise<void>> {
-  const giveUpAtMs = performance.now() + leaseMs + LONGEST_LOOK_MS;
+  const giveUpAtMs = performance.now() + 2 * leaseMs + LONGEST_LOOK_MS;
   for (let waitMs = FIRST_LOOK_MS; performance.now() < giveUpAtMs; waitMs = Math.min(waitMs * 2, LONGEST_LOOK_MS)) {
     yield () => delay(waitMs);
   }
