@@ -12,7 +12,7 @@ import {
   StorageFull,
   TooMuchContention,
 } from './errors.js';
-import { InFlight, type Ticket } from './in-flight.js';
+import { type Batch, InFlight } from './in-flight.js';
 import type { Page } from './layer.js';
 import { KeyQueue } from './key-queue.js';
 import type { MemoryLayer, Slot } from './layers/memory.js';
@@ -227,18 +227,18 @@ export class Cache {
    */
   async loadMany(keys: readonly string[]): Promise<readonly (Found | undefined)[]> {
     const { epoch } = this.backplane;
-    const tickets = keys.map((key) => this.inFlight.enter(key));
+    const batch = this.inFlight.enterBatch();
     try {
       const entries = (await this.shared.getMany(keys)) ?? [];
       const found = new Array<Found | undefined>(keys.length).fill(undefined);
       const later: Promise<void>[] = [];
-      for (const [index, ticket] of tickets.entries()) {
+      for (const [index, key] of keys.entries()) {
         const entry = entries[index];
         if (!entry || !isSimple(entry.attributes)) continue;
-        if (!entry.attributes) found[index] = this.take(entry, ticket, epoch);
+        if (!entry.attributes) found[index] = this.take(key, entry, batch, epoch);
         else {
-          const served = this.form.toServed(ticket.key, entry);
-          later.push(served.then((each) => void (found[index] = this.take(each, ticket, epoch))));
+          const served = this.form.toServed(key, entry);
+          later.push(served.then((each) => void (found[index] = this.take(key, each, batch, epoch))));
         }
       }
       if (later.length > 0) await Promise.all(later);
@@ -246,7 +246,7 @@ export class Cache {
     } catch {
       return [];
     } finally {
-      for (const ticket of tickets) this.inFlight.leave(ticket);
+      this.inFlight.leaveBatch(batch);
     }
   }
 
@@ -643,8 +643,8 @@ export class Cache {
     }
   }
 
-  private take(entry: Entry, ticket: Ticket, epoch: number): Found {
-    if (this.inFlight.allows(ticket, entry.revision)) this.hold(ticket.key, entry, 1, epoch);
+  private take(key: string, entry: Entry, batch: Batch, epoch: number): Found {
+    if (entry.revision >= (batch.get(key) ?? 0)) this.hold(key, entry, 1, epoch);
     const layer = this.shared.deepest;
     this.counts[layer]++;
     return { entry, layer, hits: 1, stale: false, unavailable: NONE };

@@ -100,6 +100,23 @@ describe.each(Object.keys(SHARED_STORES))('a load overtaken by a change on anoth
     await expect(reader.read('removed')).rejects.toBeInstanceOf(KeyNotFound);
   });
 
+  test('does not bring it into L1 either where it is one of many keys', async () => {
+    await put(writer, 'of many', '"old"');
+    await put(writer, 'left alone', '"same"');
+    await heard(reader, writer);
+    const before = held.reads;
+    const release = held.holdBackReads();
+    const loading = reader.loadMany(['of many', 'left alone', 'not there']);
+    await eventually('the answer is there', () => held.reads > before);
+    await put(writer, 'of many', '"new"');
+    await eventually('the change is heard of', () => overtaken(reader, 'of many'));
+    release();
+    expect((await loading).map((found) => found && jsonText(found.entry))).toEqual(['"old"', '"same"', undefined]);
+    expect(reader.peek('of many')).toBeUndefined();
+    expect(jsonText(reader.peek('left alone')!.entry)).toBe('"same"');
+    expect(await text(reader, 'of many')).toBe('"new"');
+  });
+
   test('heard of only after the load, drops what that has brought', async () => {
     await put(writer, 'late', '"old"');
     await text(reader, 'late');
@@ -113,8 +130,10 @@ describe.each(Object.keys(SHARED_STORES))('a load overtaken by a change on anoth
 function overtaken(cache: Cache, key: string): boolean {
   // Processes on one store look when they are asked.
   cache.peek(key);
-  const { inFlight } = cache as unknown as { inFlight: { tickets: Map<string, { latestRevision: number }> } };
-  return (inFlight.tickets.get(key)?.latestRevision ?? 0) > 0;
+  const { inFlight } = cache as unknown as {
+    inFlight: { tickets: Map<string, { latestRevision: number }>; batches: Set<Map<string, number>> };
+  };
+  return (inFlight.tickets.get(key)?.latestRevision ?? 0) > 0 || [...inFlight.batches].some((batch) => batch.has(key));
 }
 
 describe('over one Redis', () => {

@@ -1,4 +1,4 @@
-import { base64, BINARY_MEMBER, writtenMembers } from './tree.js';
+import { base64, BINARY_MEMBER } from './tree.js';
 import { decodeValue, Encoded } from './values.js';
 
 /** Above this a double has the digits of an integer, and would be read back as one. */
@@ -15,11 +15,26 @@ export function jsonTextOf(node: unknown): string {
     return node.format === 'json' ? node.bytes.toString('utf8') : jsonTextOf(decodeValue(node.format, node.bytes));
   }
   if (node instanceof Uint8Array) return `{"${BINARY_MEMBER}":"${base64(node)}"}`;
+  return node instanceof Map ? mapText(node as ReadonlyMap<string, unknown>) : objectText(node as object);
+}
+
+function mapText(map: ReadonlyMap<string, unknown>): string {
   let members = '';
-  for (const [name, value] of writtenMembers(node as object)) {
-    members += `${members === '' ? '' : ','}${JSON.stringify(name)}:${jsonTextOf(value)}`;
+  for (const [name, value] of map) members += memberText(members, name, value);
+  return `{${members}}`;
+}
+
+function objectText(object: object): string {
+  let members = '';
+  for (const name of Object.keys(object)) {
+    const value = (object as Readonly<Record<string, unknown>>)[name];
+    if (value !== undefined) members += memberText(members, name, value);
   }
   return `{${members}}`;
+}
+
+function memberText(before: string, name: string, value: unknown): string {
+  return `${before === '' ? '' : ','}${JSON.stringify(name)}:${jsonTextOf(value)}`;
 }
 
 function numberText(number: number): string {
