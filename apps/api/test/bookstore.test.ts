@@ -8,7 +8,7 @@ const STORY = path.join(__dirname, '../../../examples/bookstore/story.mjs');
 /** What was called, and what came of it: the price, and the layer that it came from. */
 const LINE = /^ {2}(GET|PUT|POST|UPDATE) .*$/gm;
 
-/** Where the machine has a Postgres, as for the other tests of sources. */
+/** It needs a Postgres server, which the run on embedded stores has not; the one on real stores is part of every test run. */
 const onRealStores = STORES === 'real' ? describe : describe.skip;
 
 onRealStores('the bookstore of examples/', () => {

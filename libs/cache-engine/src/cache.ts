@@ -260,7 +260,7 @@ export class Cache {
 
   /** Asks where the truth is. @throws KeyNotFound, LayerTimeout, LayerUnavailable */
   async requireExisting(key: string): Promise<void> {
-    if (!(await this.fresh(key))) throw new KeyNotFound(this.layerNames);
+    if (!(await this.head(key))) throw new KeyNotFound(this.layerNames);
   }
 
   /** Tells of changes of entries, on whichever node. */
@@ -357,6 +357,17 @@ export class Cache {
     const layers: readonly LayerName[] = dropped ? ['L1', ...applied.layers] : applied.layers;
     if (layers.length === 0) throw new KeyNotFound(this.layerNames);
     return layers;
+  }
+
+  /** Removes an entry from every layer, if there is one. @throws LayerTimeout, LayerUnavailable */
+  async discard(key: string): Promise<boolean> {
+    try {
+      await this.remove(key);
+      return true;
+    } catch (error) {
+      if (error instanceof KeyNotFound) return false;
+      throw error;
+    }
   }
 
   /**

@@ -47,13 +47,11 @@ export function refreshKey(key: string): string {
 }
 
 /**
- * Fills the cache from a source: one call of it per key, however many ask at the same time on however many nodes. On
- * one node they share a promise; over nodes the one with the lease asks, and the others wait for what it stores. Who
+ * Fills the cache from a source: one call of it per key, however many ask at the same time on however many nodes. The
+ * one with the lease asks, and the others wait for what it stores: on one node they had better share a call. Who
  * dies with a lease holds the others up until that ends, and no longer; what it stores afterwards is refused.
  */
 export class ReadThrough {
-  private readonly loads = new Map<string, Promise<LoadedEntry>>();
-
   constructor(private readonly cache: Cache) {}
 
   /**
@@ -61,12 +59,7 @@ export class ReadThrough {
    * @throws MissingAtSource, KeyNotFound, LoadTimeout, what `fetch` throws, LayerTimeout, LayerUnavailable
    */
   load(key: string, fetch: Fetch, options: ReadThroughOptions, stale?: Entry): Promise<LoadedEntry> {
-    const running = this.loads.get(key);
-    if (running) return running;
-    const run = stale ? this.refresh(key, fetch, options, stale) : this.run(key, fetch, options);
-    const load = run.finally(() => this.loads.delete(key));
-    this.loads.set(key, load);
-    return load;
+    return stale ? this.refresh(key, fetch, options, stale) : this.run(key, fetch, options);
   }
 
   private async run(key: string, fetch: Fetch, { leaseMs }: ReadThroughOptions): Promise<LoadedEntry> {

@@ -1,4 +1,4 @@
-import { Cache, currentUntilMs, type Head } from '@cache-system/cache-engine';
+import { type BodyFormat, Cache, currentUntilMs, type Head } from '@cache-system/cache-engine';
 import {
   deleteManyQuerySchema,
   type DeletionJob,
@@ -11,6 +11,7 @@ import { Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { InvalidRequest } from '../platform/http/api-error.js';
 import { responseFormat } from '../platform/http/formats.js';
+import type { HeaderList } from '../platform/http/header-list.js';
 import { elapsedMs, respond } from '../platform/http/respond.js';
 import { cacheError } from './cache-errors.js';
 import { checkedName, type KeySpace, keySpace } from './cache-key.js';
@@ -45,35 +46,16 @@ export class CacheCollections {
     const format = responseFormat(request);
     const { pattern, tag, dry_run: dryRun = false } = requiredQuery(deleteManyQuerySchema, request);
     const sweep = await orCacheError(() => this.sweep(keySpace(request), { pattern, tag }, dryRun));
-    const document = {
-      deleted: sweep.job.deleted,
-      ...(pattern !== undefined && { pattern }),
-      ...(tag !== undefined && { tag }),
-      ...(dryRun && { dry_run: true, sample: sweep.sample }),
-      ...(!sweep.isOver && { job: sweep.job }),
-      duration_ms: elapsedMs(request),
-    };
-    respondDocument(request, reply, format, sweep.isOver ? 200 : 202, [], document, 'DeleteResponse');
+    respondSweep(request, reply, format, [], sweep);
   }
 
   /** `DELETE /v1/cache/{key}?pattern=`: as the removal of one entry is answered. */
   async removePattern(request: FastifyRequest, reply: FastifyReply, pattern: string, dryRun = false): Promise<void> {
     const format = responseFormat(request);
     const sweep = await orCacheError(() => this.sweep(keySpace(request), { pattern }, dryRun));
-    const { deleted } = sweep.job;
-    const headers = ['X-Deleted-Count', deleted, 'X-Deletion-Time', `${elapsedMs(request)}ms`];
-    if (sweep.isOver && !dryRun) {
-      respond(request, reply, 204, headers);
-      return;
-    }
-    const document = {
-      deleted,
-      pattern,
-      ...(dryRun && { dry_run: true, sample: sweep.sample }),
-      ...(!sweep.isOver && { job: sweep.job }),
-      duration_ms: elapsedMs(request),
-    };
-    respondDocument(request, reply, format, sweep.isOver ? 200 : 202, headers, document, 'DeleteResponse');
+    const headers = ['X-Deleted-Count', sweep.job.deleted, 'X-Deletion-Time', `${elapsedMs(request)}ms`];
+    if (sweep.isOver && !dryRun) respond(request, reply, 204, headers);
+    else respondSweep(request, reply, format, headers, sweep);
   }
 
   async invalidate(request: FastifyRequest, reply: FastifyReply): Promise<void> {
@@ -165,15 +147,9 @@ export class CacheCollections {
     return { invalidated, ...(dryRun && { dry_run: true, sample }), ...(jobs.length > 0 && { jobs }) };
   }
 
+  /** @returns whether there is an entry, or was until now */
   private async dropKey(key: string, dryRun: boolean): Promise<boolean> {
-    try {
-      await (dryRun ? this.cache.requireExisting(key) : this.cache.remove(key));
-      return true;
-    } catch (error) {
-      const known = cacheError(error, key);
-      if ((known as { code?: string }).code === 'CACHE_KEY_NOT_FOUND') return false;
-      throw error;
-    }
+    return dryRun ? (await this.cache.head(key)) !== undefined : this.cache.discard(key);
   }
 
   /** @returns whether entries had been stored with it */
@@ -187,6 +163,25 @@ export class CacheCollections {
       return (await this.cache.invalidateTag(space.namespace, tag)) !== undefined;
     return note(await this.sweep(space, { tag }, dryRun)) > 0;
   }
+}
+
+function respondSweep(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  format: BodyFormat,
+  headers: HeaderList,
+  { job, sample, isOver }: Sweep,
+): void {
+  const { deleted, pattern, tag, dry_run: dryRun } = job;
+  const document = {
+    deleted,
+    pattern,
+    tag,
+    ...(dryRun && { dry_run: dryRun, sample }),
+    job: isOver ? undefined : job,
+    duration_ms: elapsedMs(request),
+  };
+  respondDocument(request, reply, format, isOver ? 200 : 202, headers, document, 'DeleteResponse');
 }
 
 function listed(head: Head, selection: Selection) {

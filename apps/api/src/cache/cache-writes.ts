@@ -43,7 +43,7 @@ import { etag, parseVersion } from './etag.js';
 import { Leases } from './leases.js';
 import { writeCondition } from './preconditions.js';
 import { query } from './query.js';
-import { SourceWrites, type StoredAt } from './source-writes.js';
+import { SourceWrites, type StoredAt, type ThroughOptions } from './source-writes.js';
 import {
   readIncrementBody,
   readJsonText,
@@ -94,7 +94,7 @@ export class CacheWrites {
     const condition = combine(undefined, ifVersion);
     try {
       return await this.sources.store(key, { strategy, condition, needsOld: false }, (through) =>
-        this.cache.put(key.full, value, { ...through, ...given(storageOptions(options)) }),
+        this.cache.put(key.full, value, { ...through, ...storageOptions(options, through) }),
       );
     } catch (error) {
       if (error instanceof ConditionFailed) {
@@ -183,9 +183,9 @@ export class CacheWrites {
     const written = await this.attempt(request, key, options.if_version, mustExist, async (condition) => {
       const leased = await this.leases.condition(request, key);
       const wanted = leased ? { ...condition, ...leased } : mustExist ? onExisting(condition) : condition;
-      const own = given(storageOptions({ ...options, ttl: asked.ttl ?? options.ttl }));
+      const given = { ...options, ttl: asked.ttl ?? options.ttl };
       return this.sources.store(key, { strategy: asked.strategy, condition: wanted, needsOld: mustExist }, (through) =>
-        this.cache.put(key.full, value, { ...through, ...own }),
+        this.cache.put(key.full, value, { ...through, ...storageOptions(given, through) }),
       );
     });
     sendWritten(request, reply, format, key, written);
@@ -264,24 +264,22 @@ export class CacheWrites {
   }
 }
 
-/** Those that were given: the others leave what holds otherwise. */
-function given<T extends object>(options: T): Partial<T> {
-  return Object.fromEntries(Object.entries(options).filter(([, option]) => option !== undefined)) as Partial<T>;
-}
+/** What holds where the options of a write say nothing. */
+type Lives = Pick<ThroughOptions, 'ttlSeconds' | 'staleWhileRevalidateSeconds' | 'staleIfErrorSeconds'>;
 
 /** The options of a write in terms of the engine. */
-function storageOptions(options: WriteOptions) {
-  const { ttl, replicate, tags, compress, encrypt, ttl_jitter: ttlJitter, sliding } = options;
-  const { stale_while_revalidate: staleWhileRevalidateSeconds, stale_if_error: staleIfErrorSeconds } = options;
-  if (sliding && (staleWhileRevalidateSeconds || staleIfErrorSeconds)) {
+function storageOptions(options: WriteOptions, lives: Lives = {}) {
+  const { replicate, tags, compress, encrypt, ttl_jitter: ttlJitter, sliding } = options;
+  const { stale_while_revalidate: whileRevalidate, stale_if_error: ifError } = options;
+  if (sliding && (whileRevalidate || ifError)) {
     throw new InvalidRequest([
       { path: 'options.sliding', reason: 'cannot be combined with stale_*: reads would renew it' },
     ]);
   }
   return {
-    staleWhileRevalidateSeconds,
-    staleIfErrorSeconds,
-    ttlSeconds: ttl,
+    ttlSeconds: options.ttl ?? lives.ttlSeconds,
+    staleWhileRevalidateSeconds: whileRevalidate ?? lives.staleWhileRevalidateSeconds,
+    staleIfErrorSeconds: ifError ?? lives.staleIfErrorSeconds,
     replicate,
     tags: tags && [...new Set(tags)],
     compress,

@@ -113,7 +113,7 @@ export class SourceReads {
     for (const [key, load] of this.loads) if (key.startsWith(change.prefix)) load.wasOvertaken = true;
     // Told by another node, it has happened a moment ago.
     for (const key of this.filled.keys()) {
-      if (key.startsWith(change.prefix)) this.cache.remove(key).catch(() => undefined);
+      if (key.startsWith(change.prefix)) this.cache.discard(key).catch(() => false);
     }
   }
 
@@ -157,8 +157,8 @@ export class SourceReads {
         const options = { leaseMs: timeoutMs + LEASE_MARGIN_MS };
         const loaded = await source.limit.execute(() => this.through.load(key.full, fetch, options, stale));
         // The last moment in which that may have happened.
-        if (load.wasOvertaken && loaded.isKept) await this.cache.remove(key.full).catch(() => undefined);
-        if (loaded.isKept && !loaded.layer) this.noteFilled(key.full);
+        if (loaded.isKept && load.wasOvertaken) await this.cache.discard(key.full).catch(() => false);
+        else if (loaded.isKept && !loaded.layer) this.noteFilled(key.full);
         return loaded;
       } catch (error) {
         if (error instanceof MissingAtSource && !load.wasOvertaken) this.missing.note(key.full, negativeTtl * 1000);

@@ -1,4 +1,4 @@
-import { Cache, KeyNotFound } from '@cache-system/cache-engine';
+import { Cache } from '@cache-system/cache-engine';
 import type { PostgresSourceDefinition } from '@cache-system/contracts';
 import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { readVariable } from '../platform/env.js';
@@ -52,10 +52,6 @@ export class SourceWatches implements OnApplicationBootstrap, OnApplicationShutd
 
   private async drop(key: string): Promise<void> {
     this.reads.distrust({ key });
-    try {
-      await this.cache.remove(key);
-    } catch (error) {
-      if (!(error instanceof KeyNotFound)) throw error;
-    }
+    await this.cache.discard(key);
   }
 }

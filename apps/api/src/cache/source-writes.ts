@@ -86,7 +86,7 @@ export class SourceWrites {
       const through = (value: Value) => storeAt(found, key, value, turn);
       const written = await this.orForget(key, () => write({ ...lives, strategy: wanted, known, through }));
       if (wanted !== 'write-around') return { ...written, layers: [...written.layers, 'SOURCE' as const] };
-      await this.drop(key);
+      await this.cache.discard(key.full);
       return { ...written, layers: ['SOURCE' as const] };
     });
   }
@@ -98,11 +98,10 @@ export class SourceWrites {
     removeFromLayers: (condition: Condition | undefined) => Promise<readonly Place[]>,
   ): Promise<readonly Place[]> {
     const found = this.sources.find(key.namespace, key.name);
-    const remove = found?.source.remove?.bind(found.source);
-    if (!remove) return removeFromLayers(condition);
-    return this.alone(key, found as OpenSource, async () => {
+    if (!found?.source.remove) return removeFromLayers(condition);
+    return this.alone(key, found, async () => {
       await this.measured(key, condition, false);
-      await this.orForget(key, () => remove(key.name, callSignal(found as OpenSource)));
+      await this.orForget(key, async () => found.source.remove?.(key.name, callSignal(found)));
       try {
         return [...(await removeFromLayers(undefined)), 'SOURCE' as const];
       } catch (error) {
@@ -134,16 +133,10 @@ export class SourceWrites {
       return await write();
     } catch (error) {
       if (!(error instanceof SourceRefused) && !(error instanceof KeyNotFound) && !(error instanceof ApiError)) {
-        await this.drop(key).catch(() => undefined);
+        await this.cache.discard(key.full).catch(() => undefined);
       }
       throw error;
     }
-  }
-
-  private async drop(key: CacheKey): Promise<void> {
-    await this.cache.remove(key.full).catch((error: unknown) => {
-      if (!(error instanceof KeyNotFound)) throw error;
-    });
   }
 }
 

@@ -144,18 +144,8 @@ export class Sweeps {
 
   /** @returns those that were there until now */
   private async delete(heads: readonly Head[], dead: boolean): Promise<Head[]> {
-    const gone = await Promise.all(heads.map((head) => (dead ? this.cache.purge(head) : this.remove(head))));
+    const gone = await Promise.all(heads.map((head) => (dead ? this.cache.purge(head) : this.cache.discard(head.key))));
     return heads.filter((_, index) => gone[index]);
-  }
-
-  private async remove({ key }: Head): Promise<boolean> {
-    try {
-      await this.cache.remove(key);
-      return true;
-    } catch (error) {
-      if (error instanceof KeyNotFound) return false;
-      throw error;
-    }
   }
 
   /** What cannot be told of is done nevertheless: a layer that is full needs it most. */

@@ -13,7 +13,7 @@ const COMMANDS = { install: installWatch, remove: removeWatch } as const;
 /** Prepares the databases of sources, with the configuration that the service starts with. */
 async function run([group, command = '', name = '']: readonly string[]): Promise<string> {
   if (group !== 'watch' || !Object.hasOwn(COMMANDS, command)) throw new StartRefused([USAGE]);
-  // eslint-disable-next-line no-restricted-syntax -- here the variables come in
+  // eslint-disable-next-line no-restricted-syntax -- an entry point: here the environment comes in
   const { definitions } = readConfig(configSources(process.env)).cache.sources;
   const definition = definitions.find((each) => each.name === name);
   if (definition?.type !== 'postgres') {

@@ -117,7 +117,7 @@ export class StartRefused extends Error {
 
 /** A variable that the configuration names: where the connections of sources are. */
 export function readVariable(name: string): string | undefined {
-  // eslint-disable-next-line no-restricted-syntax -- this is where it says
+  // eslint-disable-next-line no-restricted-syntax -- of this file itself: the names of these variables are not known beforehand
   return process.env[name];
 }
 
