@@ -12,6 +12,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { InvalidRequest } from '../platform/http/api-error.js';
 import { responseFormat } from '../platform/http/formats.js';
 import type { HeaderList } from '../platform/http/header-list.js';
+import { preferences } from '../platform/http/prefer.js';
 import { elapsedMs, respond } from '../platform/http/respond.js';
 import { cacheError } from './cache-errors.js';
 import { checkedName, type KeySpace, keySpace } from './cache-key.js';
@@ -25,6 +26,13 @@ import { type Sweep, Sweeps } from './sweeps.js';
 const DEFAULT_LIMIT = 100;
 /** A page that finds little is handed out as it is after this time. */
 const LIST_PATIENCE_MS = 200;
+/** Who deletes many entries waits for so long until told of a job. */
+const SWEEP_PATIENCE_MS = 500;
+
+interface SweepWish {
+  readonly dryRun: boolean;
+  readonly patienceMs: number;
+}
 
 /** Everything that concerns many entries at once: listing, and deletion by pattern, prefix and tag. */
 @Injectable()
@@ -45,14 +53,14 @@ export class CacheCollections {
   async removeMany(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const format = responseFormat(request);
     const { pattern, tag, dry_run: dryRun = false } = requiredQuery(deleteManyQuerySchema, request);
-    const sweep = await orCacheError(() => this.sweep(keySpace(request), { pattern, tag }, dryRun));
+    const sweep = await orCacheError(() => this.sweep(keySpace(request), { pattern, tag }, sweepWish(request, dryRun)));
     respondSweep(request, reply, format, [], sweep);
   }
 
   /** `DELETE /v1/cache/{key}?pattern=`: as the removal of one entry is answered. */
   async removePattern(request: FastifyRequest, reply: FastifyReply, pattern: string, dryRun = false): Promise<void> {
     const format = responseFormat(request);
-    const sweep = await orCacheError(() => this.sweep(keySpace(request), { pattern }, dryRun));
+    const sweep = await orCacheError(() => this.sweep(keySpace(request), { pattern }, sweepWish(request, dryRun)));
     const headers = ['X-Deleted-Count', sweep.job.deleted, 'X-Deletion-Time', `${elapsedMs(request)}ms`];
     if (sweep.isOver && !dryRun) respond(request, reply, 204, headers);
     else respondSweep(request, reply, format, headers, sweep);
@@ -61,7 +69,9 @@ export class CacheCollections {
   async invalidate(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const format = responseFormat(request);
     const body = readFields(request, invalidateRequestSchema, 'InvalidateRequest');
-    const outcome = await orCacheError(() => this.invalidateAll(keySpace(request), body));
+    const outcome = await orCacheError(() =>
+      this.invalidateAll(keySpace(request), body, sweepWish(request, body.dry_run)),
+    );
     const document = { ...outcome, duration_ms: elapsedMs(request) };
     // Counts are those so far where something goes on.
     respondDocument(request, reply, format, outcome.jobs ? 202 : 200, [], document, 'InvalidateResponse');
@@ -75,10 +85,10 @@ export class CacheCollections {
   }
 
   /** Deletes what fits a pattern. For one tag: all entries with it are gone at once, and cleared away after that. */
-  async sweep(space: KeySpace, wanted: Wanted, dryRun: boolean): Promise<Sweep> {
+  async sweep(space: KeySpace, wanted: Wanted, { dryRun, patienceMs }: SweepWish): Promise<Sweep> {
     const { namespace } = space;
     const selection = select(space, wanted);
-    const plan = { namespace, selection, wanted, dryRun };
+    const plan = { namespace, selection, wanted, dryRun, patienceMs };
     const { tag } = wanted;
     // Who may touch some of the keys only must not do it to those of others that have the tag.
     if (tag === undefined || dryRun || space.allowedPrefixes.length > 0) return this.sweeps.run(plan);
@@ -118,10 +128,8 @@ export class CacheCollections {
     return { keys: heads.map((head) => listed(head, selection)), cursor: isLast ? null : writeCursor(position) };
   }
 
-  private async invalidateAll(
-    space: KeySpace,
-    { keys, tags, pattern, prefix, dry_run: dryRun = false }: InvalidateRequest,
-  ) {
+  private async invalidateAll(space: KeySpace, { keys, tags, pattern, prefix }: InvalidateRequest, wish: SweepWish) {
+    const { dryRun } = wish;
     const invalidated: { keys?: number; tags?: number; pattern?: number; prefix?: number } = {};
     const sample: string[] = [];
     const jobs: DeletionJob[] = [];
@@ -139,11 +147,11 @@ export class CacheCollections {
       return sweep.job.deleted;
     };
     if (tags) {
-      const all = await Promise.all(tags.map((tag) => this.dropTag(space, tag, dryRun, note)));
+      const all = await Promise.all(tags.map((tag) => this.dropTag(space, tag, wish, note)));
       invalidated.tags = all.filter(Boolean).length;
     }
-    if (pattern !== undefined) invalidated.pattern = note(await this.sweep(space, { pattern }, dryRun));
-    if (prefix !== undefined) invalidated.prefix = note(await this.sweep(space, { prefix }, dryRun));
+    if (pattern !== undefined) invalidated.pattern = note(await this.sweep(space, { pattern }, wish));
+    if (prefix !== undefined) invalidated.prefix = note(await this.sweep(space, { prefix }, wish));
     return { invalidated, ...(dryRun && { dry_run: true, sample }), ...(jobs.length > 0 && { jobs }) };
   }
 
@@ -156,13 +164,17 @@ export class CacheCollections {
   private async dropTag(
     space: KeySpace,
     tag: string,
-    dryRun: boolean,
+    wish: SweepWish,
     note: (sweep: Sweep) => number,
   ): Promise<boolean> {
-    if (!dryRun && space.allowedPrefixes.length === 0)
+    if (!wish.dryRun && space.allowedPrefixes.length === 0)
       return (await this.cache.invalidateTag(space.namespace, tag)) !== undefined;
-    return note(await this.sweep(space, { tag }, dryRun)) > 0;
+    return note(await this.sweep(space, { tag }, wish)) > 0;
   }
+}
+
+function sweepWish(request: FastifyRequest, dryRun = false): SweepWish {
+  return { dryRun, patienceMs: preferences(request).respondAsync ? 0 : SWEEP_PATIENCE_MS };
 }
 
 function respondSweep(

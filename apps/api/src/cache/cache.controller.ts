@@ -96,6 +96,12 @@ const WRITE_ERRORS = [
   'STORAGE_FULL',
 ] as const;
 
+const PREFER_ASYNC = {
+  name: 'Prefer',
+  required: false,
+  description: '`respond-async`: what is not done at once is answered with 202 and a job (RFC 7240)',
+};
+
 @ApiTags('Cache')
 @UseGuards(InflateBody)
 @Controller('cache')
@@ -132,6 +138,7 @@ export class CacheController {
     description:
       'Entries with a tag are gone at once, however many there are; clearing them away, as deleting by pattern, goes page by page. What takes longer than half a second is answered with 202 and a job.',
   })
+  @ApiHeader(PREFER_ASYNC)
   @ApiOkResponse({ standardSchema: deleteManyResponseSchema, example: examples.deletedMany })
   @ApiResponse({
     status: 202,
@@ -168,6 +175,7 @@ export class CacheController {
     summary: 'Invalidate by keys, tags, pattern or prefix',
     description: 'To invalidate a tag takes the same time whatever the number of entries with it.',
   })
+  @ApiHeader(PREFER_ASYNC)
   @ApiOkResponse({ standardSchema: invalidateResponseSchema, example: examples.invalidated })
   @ApiErrors(...READ_ERRORS)
   invalidateEntries(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {

@@ -10,6 +10,7 @@ import { Injectable } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { caller } from '../auth/caller.js';
 import { InsufficientPermissions, InvalidRequest } from '../platform/http/api-error.js';
+import { preferences } from '../platform/http/prefer.js';
 import { CacheKeyNotFound } from './cache-errors.js';
 import type { CacheKey } from './cache-key.js';
 import { KeyChanges } from './key-changes.js';
@@ -19,8 +20,6 @@ import { type Answer, type ReadWish, SourceReads, staleAnswer } from './source-r
 const LOOK_AGAIN_MS = 250;
 /** Above this a request would be ended by its own timeout. */
 const MAX_WAIT_SECONDS = 25;
-/** RFC 7240, section 4.3. */
-const WAIT = /(?:^|[,;])\s*wait\s*=\s*"?(\d{1,4})"?\s*(?=[,;]|$)/i;
 /** The revision under which it was given, and the version of the stale entry that is to be replaced. */
 const TOKEN = /^(\d{1,16})(?:\.(\d{1,16}))?$/;
 
@@ -49,7 +48,7 @@ export class Leases {
     leaseSeconds: number,
   ): Promise<Answer> {
     requireWriter(request);
-    const giveUpAtMs = performance.now() + waitSeconds(request.headers.prefer) * 1000;
+    const giveUpAtMs = performance.now() + waitMs(request);
     let miss = missed;
     for (;;) {
       const change = this.changes.next(key.full);
@@ -108,7 +107,6 @@ function requireWriter(request: FastifyRequest): void {
   if (!permissions.has('cache:write')) throw new InsufficientPermissions({ required: 'cache:write', held: grants });
 }
 
-function waitSeconds(prefer: string | string[] | undefined): number {
-  const [, seconds] = WAIT.exec([prefer ?? ''].flat().join()) ?? [];
-  return Math.min(Number(seconds ?? 0), MAX_WAIT_SECONDS);
+function waitMs(request: FastifyRequest): number {
+  return Math.min(preferences(request).waitSeconds ?? 0, MAX_WAIT_SECONDS) * 1000;
 }

@@ -9,8 +9,6 @@ import { matching, type Selection, type Wanted } from './selection.js';
 
 /** So many entries are looked at in one step, and so many at most deleted: Redis serves others in between. */
 const PAGE = 250;
-/** A caller waits for so long, and is told of a job then. */
-const PATIENCE_MS = 500;
 const SAVE_EVERY_MS = 1000;
 const KEEP_JOB_SECONDS = 86_400;
 const SAMPLE = 10;
@@ -39,6 +37,8 @@ interface SweepPlan {
   readonly selection: Selection;
   readonly wanted: Wanted;
   readonly dryRun: boolean;
+  /** Its caller waits for so long, and is told of a job then. */
+  readonly patienceMs: number;
   /** Looks at entries that are as good as gone, too, and counts those that it says were there until now. */
   readonly ended?: (head: Head) => boolean;
 }
@@ -70,7 +70,7 @@ export class Sweeps {
     }
     const over = new AbortController();
     const running = this.carryOut(plan, sweep);
-    await Promise.race([running, delay(PATIENCE_MS, undefined, { signal: over.signal }).catch(() => undefined)]);
+    await Promise.race([running, delay(plan.patienceMs, undefined, { signal: over.signal }).catch(() => undefined)]);
     over.abort();
     if (sweep.isOver) return sweep;
     sweep.isAskedFor = true;
