@@ -1,6 +1,7 @@
 import type { Entry } from './entry.js';
 import type { KeyedLayer, Page, Layer } from './layer.js';
 import type { Mutation, Outcome } from './mutation.js';
+import type { Outbox } from './outbox.js';
 import { settle, type Waiting } from './waiting.js';
 
 const MAX_BATCH_CALLS = 256;
@@ -28,6 +29,10 @@ export class BatchedLayer implements KeyedLayer {
   private readonly flushLater = () => this.flush();
 
   constructor(private readonly layer: Layer) {}
+
+  get outbox(): Outbox | undefined {
+    return this.layer.outbox;
+  }
 
   get(key: string, fresh = false): Promise<Entry | undefined> {
     return new Promise((resolve, reject) => {

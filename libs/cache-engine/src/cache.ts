@@ -25,6 +25,7 @@ import {
   NO_EXPIRY,
   type Outcome,
 } from './mutation.js';
+import type { Outbox, OutboxEffect, OutboxRecord } from './outbox.js';
 import type { Applied, Fetched, ReplicationWish, SharedTiers } from './shared-tiers.js';
 import type { KeyRing } from './payload/key-ring.js';
 import { type StorageSettings, type StorageWish, StoredForm } from './stored-form.js';
@@ -64,6 +65,10 @@ export interface WriteOptions extends StorageWish {
   readonly tagStamps?: readonly TagStamp[] | undefined;
   /** Called before any layer has the value: where it fails, nothing is written. What is to hold has been checked before. */
   readonly through?: ((value: Value) => Promise<void>) | undefined;
+  /** Called before anything is written: a value for which it throws is not. */
+  readonly check?: ((value: Value) => void) | undefined;
+  /** Whether the write is to reach a source later, or has been there. See `Outbox`. */
+  readonly outbox?: OutboxEffect | undefined;
   /** For a value that is made of another: what there is where the cache has nothing. */
   readonly known?: Entry | undefined;
 }
@@ -352,8 +357,8 @@ export class Cache {
    * Removes an entry from every layer and says from which.
    * @throws KeyNotFound, ConditionFailed, LayerTimeout, LayerUnavailable
    */
-  async remove(key: string, condition?: Condition): Promise<readonly LayerName[]> {
-    const { applied, dropped } = await this.mutate({ kind: 'remove', key, ...(condition && { condition }) });
+  async remove(key: string, condition?: Condition, outbox?: 'clear'): Promise<readonly LayerName[]> {
+    const { applied, dropped } = await this.mutate({ kind: 'remove', key, outbox, ...(condition && { condition }) });
     const layers: readonly LayerName[] = dropped ? ['L1', ...applied.layers] : applied.layers;
     if (layers.length === 0) throw new KeyNotFound(this.layerNames);
     return layers;
@@ -461,6 +466,16 @@ export class Cache {
     return { ...stampOf(entry), key, attributes: entry.attributes, storedBytes: entry.payload.length };
   }
 
+  /** Writes that are to reach a source. */
+  get outbox(): Outbox | undefined {
+    return this.shared.outbox;
+  }
+
+  /** The value of a record of the outbox, as callers know it. @throws EntryUnreadable */
+  servedFrom({ key, entry }: OutboxRecord): Promise<Entry> {
+    return this.form.toServed(key, entry);
+  }
+
   private tell(change: Change): void {
     for (const listener of this.changeListeners) listener(change);
   }
@@ -476,6 +491,7 @@ export class Cache {
     },
     defaultTtl = options.ttlSeconds === undefined,
   ): Promise<Written> {
+    options.check?.(value);
     const stored = await this.form.toStored(key, value, options);
     if (options.through) {
       this.requireRoom(key, value, options);
@@ -493,7 +509,8 @@ export class Cache {
     const hasAny = Object.keys(attributes).length > 0;
     const content: Content = { ...stored.value, defaultTtl, attributes: hasAny ? attributes : undefined };
     const condition = options.through ? undefined : options.condition;
-    const mutation = { kind: 'put', key, content, ttlMs, ...(condition && { condition }) } as const;
+    const { outbox } = options;
+    const mutation = { kind: 'put', key, content, ttlMs, outbox, ...(condition && { condition }) } as const;
     const written = await this.write(mutation, options, value);
     if (!written) throw new Error('a put came out as unsuitable');
     return written;

@@ -14,6 +14,12 @@ export interface Turn {
   isOver(): boolean;
 }
 
+interface Held {
+  readonly key: string;
+  readonly token: number;
+  readonly endsAtMs: number;
+}
+
 /**
  * One writer of a key at a time, over all nodes, for what takes more than one step: a source and the layers have to see
  * writes in the same order. On one node they queue up; over nodes a lease beside the key decides. Who dies with it holds
@@ -31,22 +37,42 @@ export class Exclusive {
    */
   run<T>(key: string, leaseMs: number, work: (turn: Turn) => Promise<T>): Promise<T> {
     return this.queue.run(key, async () => {
-      const beside = reservedKey(key, WRITE);
-      const token = await this.take(beside, leaseMs);
-      const endsAtMs = performance.now() + leaseMs;
-      try {
-        return await work({ number: token, isOver: () => performance.now() > endsAtMs });
-      } finally {
-        await this.cache.lease({ kind: 'release', key: beside, token }).catch(() => undefined);
-      }
+      const held = await this.take(reservedKey(key, WRITE), leaseMs);
+      return this.under(held, work);
     });
   }
 
-  private async take(key: string, leaseMs: number): Promise<number> {
+  /**
+   * As `run`, where the turn is nobody's; otherwise nothing is done.
+   * @throws what `work` throws, LayerTimeout, LayerUnavailable
+   */
+  async runIfFree(key: string, leaseMs: number, work: (turn: Turn) => Promise<void>): Promise<void> {
+    await this.queue.run(key, async () => {
+      const held = await this.lease(reservedKey(key, WRITE), leaseMs);
+      if (held) await this.under(held, work);
+    });
+  }
+
+  private async under<T>({ key, token, endsAtMs }: Held, work: (turn: Turn) => Promise<T>): Promise<T> {
+    try {
+      return await work({ number: token, isOver: () => performance.now() > endsAtMs });
+    } finally {
+      await this.cache.lease({ kind: 'release', key, token }).catch(() => undefined);
+    }
+  }
+
+  private async lease(key: string, leaseMs: number): Promise<Held | undefined> {
+    // It begins when it is given, of which the answer may be late.
+    const endsAtMs = performance.now() + leaseMs;
+    const outcome = await this.cache.lease({ kind: 'lease', key, leaseMs });
+    return outcome.status === 'leased' ? { key, token: outcome.revision, endsAtMs } : undefined;
+  }
+
+  private async take(key: string, leaseMs: number): Promise<Held> {
     const giveUpAt = performance.now() + 2 * leaseMs;
     for (let waitMs = FIRST_LOOK_MS; performance.now() < giveUpAt; waitMs = Math.min(waitMs * 2, LONGEST_LOOK_MS)) {
-      const outcome = await this.cache.lease({ kind: 'lease', key, leaseMs });
-      if (outcome.status === 'leased') return outcome.revision;
+      const held = await this.lease(key, leaseMs);
+      if (held) return held;
       await delay(Math.random() * waitMs);
     }
     throw new TooMuchContention(2 * leaseMs);

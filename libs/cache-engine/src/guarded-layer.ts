@@ -3,6 +3,7 @@ import type { Entry } from './entry.js';
 import { Guard } from './guard.js';
 import type { Copy, CopyLayer, CopyOutcome, Page, Layer, ReplicatedLayer } from './layer.js';
 import type { Mutation, Outcome } from './mutation.js';
+import type { Outbox, OutboxChange, OutboxCounts, OutboxPage, OutboxRecord, OutboxState } from './outbox.js';
 
 /**
  * A layer behind a guard, which is the one place that deals with its failures. Every one comes out as `LayerTimeout`,
@@ -12,6 +13,7 @@ export class GuardedLayer implements Layer {
   private readonly guard: Guard;
   readonly partitionOf?: (key: string) => string;
   readonly applyReplicated?: ReplicatedLayer['applyReplicated'];
+  readonly outbox?: Outbox;
 
   constructor(
     private readonly inner: Layer & Partial<ReplicatedLayer>,
@@ -21,6 +23,7 @@ export class GuardedLayer implements Layer {
     this.guard = new Guard(name, (partition) => inner.check(partition), deadlineMs);
     const partitionOf = inner.partitionOf?.bind(inner);
     if (partitionOf) this.partitionOf = partitionOf;
+    if (inner.outbox) this.outbox = new GuardedOutbox(inner.outbox, this.guard, (key) => this.partOf(key));
     const applyReplicated = inner.applyReplicated?.bind(inner);
     if (applyReplicated) {
       this.applyReplicated = (mutation, wanted, timeoutMs) =>
@@ -61,6 +64,39 @@ export class GuardedLayer implements Layer {
 
   private partOf(key: string | undefined): string | undefined {
     return key === undefined ? undefined : this.partitionOf?.(key);
+  }
+}
+
+/** The outbox of a layer fails with it. */
+class GuardedOutbox implements Outbox {
+  constructor(
+    private readonly inner: Outbox,
+    private readonly guard: Guard,
+    private readonly partOf: (key: string) => string | undefined,
+  ) {}
+
+  get lookEveryMs(): number {
+    return this.inner.lookEveryMs;
+  }
+
+  parts(): Promise<readonly string[]> {
+    return this.inner.parts();
+  }
+
+  list(part: string, state: OutboxState, cursor: string | undefined, limit: number): Promise<OutboxPage> {
+    return this.guard.run(() => this.inner.list(part, state, cursor, limit));
+  }
+
+  counts(part: string): Promise<OutboxCounts> {
+    return this.guard.run(() => this.inner.counts(part));
+  }
+
+  find(key: string): Promise<OutboxRecord | undefined> {
+    return this.guard.run(() => this.inner.find(key), this.partOf(key));
+  }
+
+  change(key: string, version: number, change: OutboxChange): Promise<boolean> {
+    return this.guard.run(() => this.inner.change(key, version, change), this.partOf(key));
   }
 }
 

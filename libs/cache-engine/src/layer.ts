@@ -1,5 +1,6 @@
 import type { Entry, Head } from './entry.js';
 import type { Mutation, Outcome } from './mutation.js';
+import type { Outbox } from './outbox.js';
 
 /** One page of entries. It may have fewer than were asked for, or a few more. `cursor` is undefined on the last page. */
 export interface Page {
@@ -36,6 +37,8 @@ export interface Layer {
    * part, so that one which fails does not fail the others.
    */
   partitionOf?(key: string): string;
+  /** Where writes are noted that are to reach a source; mutations with an effect on it are for layers that have one. */
+  readonly outbox?: Outbox;
 }
 
 /** What a layer is to hold of a key whose entry lives in a deeper layer. */
@@ -74,6 +77,7 @@ export interface KeyedLayer {
   getMany(keys: readonly string[]): Promise<readonly (Entry | undefined)[]>;
   apply(mutation: Mutation): Promise<Outcome>;
   scan(prefix: string, cursor: string | undefined, limit: number): Promise<Page>;
+  readonly outbox: Outbox | undefined;
 }
 
 /** How far a write has got beyond the server that decided it. */

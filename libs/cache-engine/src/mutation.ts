@@ -1,5 +1,6 @@
 import { type Attributes, isConditional, sameTags } from './attributes.js';
 import { type Content, isExpired, jsonValue, type Stamp, stampOf } from './entry.js';
+import type { OutboxEffect } from './outbox.js';
 
 /** What must hold for the entry that is there (or not there) for a mutation to happen. All that is given must hold. */
 export interface Condition {
@@ -28,11 +29,13 @@ export interface Put {
   /** Milliseconds to live, `NO_EXPIRY` or `KEEP_EXPIRY`. */
   readonly ttlMs: number;
   readonly condition?: Condition;
+  readonly outbox?: OutboxEffect | undefined;
 }
 
 interface Remove {
   readonly kind: 'remove';
   readonly key: string;
+  readonly outbox?: Extract<OutboxEffect, 'clear'> | undefined;
   readonly condition?: Condition;
 }
 
@@ -225,4 +228,11 @@ function touchedExpiry({ ttlMs, condition }: Touch, current: Stamp, nowMs: numbe
 function expiry(ttlMs: number, current: Stamp | undefined, nowMs: number): number {
   if (ttlMs === KEEP_EXPIRY) return current?.expiresAtMs ?? 0;
   return ttlMs === NO_EXPIRY ? 0 : nowMs + ttlMs;
+}
+
+/** What a mutation that came out like this does to the outbox: one that was not carried out leaves it as it was. */
+export function outboxEffect(mutation: Mutation, outcome: Outcome): OutboxEffect | undefined {
+  if (mutation.kind !== 'put' && mutation.kind !== 'remove') return undefined;
+  const isDone = hasChanged(outcome) || outcome.status === 'missing';
+  return isDone ? mutation.outbox : undefined;
 }

@@ -5,6 +5,7 @@ import type { Entry } from './entry.js';
 import { LayerUnavailable, StorageFull } from './errors.js';
 import type { KeyedLayer, Page, ReplicatedLayer, Replication } from './layer.js';
 import { contentAfter, type Mutation, type Outcome } from './mutation.js';
+import type { Outbox } from './outbox.js';
 import { CommandNotRun } from './redis/errors.js';
 
 /** How many replicas a write waits for, and how long. */
@@ -99,6 +100,11 @@ export class SharedTiers {
   /** As the next mutation will find it. @throws LayerTimeout, LayerUnavailable */
   fresh(key: string): Promise<Entry | undefined> {
     return this.truth.get(key, true);
+  }
+
+  /** Of the deepest layer. */
+  get outbox(): Outbox | undefined {
+    return this.truth.outbox;
   }
 
   /** Live keys of the deepest layer, page by page. @throws LayerTimeout, LayerUnavailable */

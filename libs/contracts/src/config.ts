@@ -131,6 +131,19 @@ export const configSchema = z
         strategies: z
           .strictObject({
             default_strategy: z.enum(['write-through', 'write-behind', 'write-around']).default('write-through'),
+            write_behind: z
+              .strictObject({
+                max_attempts: z.number().int().min(1).max(1000).default(20).meta({
+                  description:
+                    'Attempts to bring a write to its source, after which it is a dead letter. While the breaker of the source is open nothing is attempted',
+                }),
+                backoff_ms: z.number().int().min(10).max(60_000).default(500).meta({
+                  description:
+                    'Milliseconds before the second attempt; twice as many before each one after that, and by chance up to half less',
+                }),
+                max_backoff_ms: z.number().int().min(10).max(3_600_000).default(60_000),
+              })
+              .prefault({}),
           })
           .prefault({}),
         compression: z

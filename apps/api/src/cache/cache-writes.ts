@@ -106,7 +106,7 @@ export class CacheWrites {
 
   /** Removes one of the entries of a bulk request. @returns from where */
   removeOne(key: CacheKey): Promise<readonly Place[]> {
-    return this.sources.remove(key, undefined, () => this.cache.remove(key.full));
+    return this.sources.remove(key, undefined);
   }
 
   async patch(request: FastifyRequest, reply: FastifyReply): Promise<void> {
@@ -134,9 +134,7 @@ export class CacheWrites {
     if (pattern !== undefined) return this.collections.removePattern(request, reply, pattern, dryRun);
     const key = cacheKey(request);
     const layers = await this.attempt(request, key, undefined, true, (condition) =>
-      cascade
-        ? this.sources.remove(key, condition, (held) => this.cache.remove(key.full, held))
-        : this.cache.dropFromL1(key.full, condition),
+      cascade ? this.sources.remove(key, condition) : this.cache.dropFromL1(key.full, condition),
     );
     respond(request, reply, 204, ['X-Deleted-From', layers.join(','), 'X-Deletion-Time', `${elapsedMs(request)}ms`]);
   }
@@ -160,7 +158,8 @@ export class CacheWrites {
       this.sources.store(key, { condition, needsOld: true }, async (through) => {
         const options = { ...through, ttlSeconds: ttl };
         const [by, initial] = [plainInteger(byText), plainInteger(initialText)];
-        const inOneStep = by !== undefined && initial !== undefined && !through.through && !through.known;
+        const inOneStep =
+          by !== undefined && initial !== undefined && !through.through && !through.outbox && !through.known;
         const added = inOneStep ? await this.cache.increment(key.full, { by, initial, ...options }) : undefined;
         return added ?? this.cache.revise(key.full, (current) => this.sum(current, initialText, byText), options);
       }),

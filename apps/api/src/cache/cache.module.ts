@@ -1,3 +1,4 @@
+import { Cache, Exclusive } from '@cache-system/cache-engine';
 import { Module } from '@nestjs/common';
 import { AuthModule } from '../auth/auth.module.js';
 import { EngineModule } from '../platform/engine/engine.module.js';
@@ -14,6 +15,7 @@ import { ObjectController } from './object.controller.js';
 import { Objects } from './objects.js';
 import { Reencryption } from './reencryption.js';
 import { SchemaController } from './schema.controller.js';
+import { SourceDeliveries } from './source-deliveries.js';
 import { SourceReads } from './source-reads.js';
 import { SourceWatches } from './source-watches.js';
 import { SourceWrites } from './source-writes.js';
@@ -28,6 +30,8 @@ import { Sweeps } from './sweeps.js';
     CacheCollections,
     CacheBulk,
     Sweeps,
+    { provide: Exclusive, useFactory: (cache: Cache) => new Exclusive(cache), inject: [Cache] },
+    SourceDeliveries,
     SourceReads,
     SourceWrites,
     SourceWatches,
@@ -37,5 +41,6 @@ import { Sweeps } from './sweeps.js';
     Reencryption,
     FastLane,
   ],
+  exports: [SourceDeliveries],
 })
 export class CacheModule {}

@@ -74,7 +74,7 @@ export class Objects {
     query(objectQuerySchema, request);
     const key = cacheKey(request, BEFORE_KEY);
     const layers = await this.writes.attempt(request, key, undefined, true, (condition) =>
-      this.sources.remove(key, condition, (held) => this.cache.remove(key.full, held)),
+      this.sources.remove(key, condition),
     );
     respond(request, reply, 200, ['X-Deleted-From', layers.join(',')]);
   }

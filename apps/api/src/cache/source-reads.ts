@@ -23,6 +23,7 @@ import { fromSource } from '../sources/source-value.js';
 import { type OpenSource, Sources } from '../sources/sources.js';
 import type { CacheKey } from './cache-key.js';
 import { MissingKeys } from './missing-keys.js';
+import { SourceDeliveries } from './source-deliveries.js';
 
 /** Beyond the time that a call of a source may take at most, for what comes before and after it. */
 const LEASE_MARGIN_MS = 2000;
@@ -67,6 +68,7 @@ export class SourceReads {
   constructor(
     private readonly cache: Cache,
     private readonly sources: Sources,
+    private readonly deliveries: SourceDeliveries,
   ) {
     this.through = new ReadThrough(cache);
     cache.onChange((change) => this.distrust(change));
@@ -203,21 +205,26 @@ export class SourceReads {
     stale: Entry | undefined,
     load: Load | undefined,
   ): Promise<Loaded | undefined> {
+    const lives = {
+      staleWhileRevalidateSeconds: definition.stale_while_revalidate,
+      staleIfErrorSeconds: definition.stale_if_error,
+    };
+    // What was written behind it, the source cannot know yet.
+    const written = source.store && (await this.deliveries.pending(key.full));
+    if (written) {
+      return { value: written, contentType: written.attributes?.contentType, ttlSeconds: definition.ttl, ...lives };
+    }
     const etag = stale?.attributes?.sourceTag;
     const signal = AbortSignal.timeout(definition.hard_timeout_ms + LEASE_MARGIN_MS);
     const result = await source.load(key.name, etag === undefined ? undefined : { etag }, signal);
     if (result.status === 'missing') return undefined;
-    const lives = {
-      // What was read before the key was told to have changed is not kept.
-      ttlSeconds: load?.wasOvertaken ? 0 : result.ttlSeconds,
-      staleWhileRevalidateSeconds: definition.stale_while_revalidate,
-      staleIfErrorSeconds: definition.stale_if_error,
-    };
+    // What was read before the key was told to have changed is not kept.
+    const ttlSeconds = load?.wasOvertaken ? 0 : result.ttlSeconds;
     if (result.status === 'unchanged') {
       if (!stale) throw new Error(`${source.name} says that nothing has changed`);
-      return { value: stale, contentType: stale.attributes?.contentType, sourceTag: etag, ...lives };
+      return { value: stale, contentType: stale.attributes?.contentType, sourceTag: etag, ttlSeconds, ...lives };
     }
-    return { ...fromSource(source, result.value), sourceTag: result.etag, ...lives };
+    return { ...fromSource(source, result.value), sourceTag: result.etag, ttlSeconds, ...lives };
   }
 }
 

@@ -14,12 +14,13 @@ import {
 } from '@cache-system/cache-engine';
 import type { Place, Strategy } from '@cache-system/contracts';
 import { Injectable } from '@nestjs/common';
-import { ApiError, InvalidRequest } from '../platform/http/api-error.js';
+import { ApiError } from '../platform/http/api-error.js';
 import { LiveConfig } from '../platform/live-config.js';
 import { SourceRefused } from '../sources/source.js';
 import { toSource } from '../sources/source-value.js';
 import { type OpenSource, Sources } from '../sources/sources.js';
 import type { CacheKey } from './cache-key.js';
+import { SourceDeliveries } from './source-deliveries.js';
 import { SourceReads } from './source-reads.js';
 
 /** Beyond the time that the calls of a source may take at most, for what comes before and after them. */
@@ -43,25 +44,32 @@ interface SourceWrite {
 /** What the write of a key in the layers is to be done with. */
 export type ThroughOptions = Pick<
   WriteOptions,
-  'strategy' | 'condition' | 'through' | 'known' | 'ttlSeconds' | 'staleWhileRevalidateSeconds' | 'staleIfErrorSeconds'
+  | 'strategy'
+  | 'condition'
+  | 'through'
+  | 'check'
+  | 'outbox'
+  | 'known'
+  | 'ttlSeconds'
+  | 'staleWhileRevalidateSeconds'
+  | 'staleIfErrorSeconds'
 >;
 
 /**
  * Writes of keys, some of which live in a source. That has each value before any layer does: one that the source did not
- * take is never served. The source and the layers see the writes of a key in the same order, on all nodes.
+ * take is never served. With `write-behind` the layers come first, and take down what the source has to get. The source
+ * and the layers see the writes of a key in the same order, on all nodes.
  */
 @Injectable()
 export class SourceWrites {
-  private readonly exclusive: Exclusive;
-
   constructor(
     private readonly cache: Cache,
     private readonly sources: Sources,
     private readonly reads: SourceReads,
+    private readonly deliveries: SourceDeliveries,
+    private readonly exclusive: Exclusive,
     private readonly config: LiveConfig,
-  ) {
-    this.exclusive = new Exclusive(cache);
-  }
+  ) {}
 
   /**
    * Runs a write that leaves a value.
@@ -80,11 +88,13 @@ export class SourceWrites {
       return write({ ...lives, strategy, condition, known });
     }
     const wanted = strategy ?? this.config.current.cache.strategies.default_strategy;
-    if (wanted === 'write-behind') throw new InvalidRequest([{ path: 'strategy', reason: NOT_BEHIND }]);
+    if (wanted === 'write-behind') return this.storeBehind(key, found, { condition, needsOld }, write);
     return this.alone(key, found, async (turn) => {
       const known = await this.measured(key, condition, needsOld);
       const through = (value: Value) => storeAt(found, key, value, turn);
-      const written = await this.orForget(key, () => write({ ...lives, strategy: wanted, known, through }));
+      const written = await this.orForget(key, () =>
+        write({ ...lives, strategy: wanted, known, through, outbox: 'clear' }),
+      );
       if (wanted !== 'write-around') return { ...written, layers: [...written.layers, 'SOURCE' as const] };
       await this.cache.discard(key.full);
       return { ...written, layers: ['SOURCE' as const] };
@@ -92,23 +102,36 @@ export class SourceWrites {
   }
 
   /** Removes a key from its source and then from the layers. @returns from where @throws ConditionFailed, KeyNotFound */
-  async remove(
-    key: CacheKey,
-    condition: Condition | undefined,
-    removeFromLayers: (condition: Condition | undefined) => Promise<readonly Place[]>,
-  ): Promise<readonly Place[]> {
+  async remove(key: CacheKey, condition: Condition | undefined): Promise<readonly Place[]> {
     const found = this.sources.find(key.namespace, key.name);
-    if (!found?.source.remove) return removeFromLayers(condition);
+    if (!found?.source.remove) return this.cache.remove(key.full, condition);
     return this.alone(key, found, async () => {
       await this.measured(key, condition, false);
       await this.orForget(key, async () => found.source.remove?.(key.name, callSignal(found)));
       try {
-        return [...(await removeFromLayers(undefined)), 'SOURCE' as const];
+        return [...(await this.cache.remove(key.full, undefined, 'clear')), 'SOURCE' as const];
       } catch (error) {
         if (error instanceof KeyNotFound) return ['SOURCE' as const];
         throw error;
       }
     });
+  }
+
+  /** The source gets it later: what is to hold, the layers decide. */
+  private async storeBehind(
+    key: CacheKey,
+    found: OpenSource,
+    { condition, needsOld }: SourceWrite,
+    write: (options: ThroughOptions) => Promise<Written>,
+  ): Promise<StoredAt> {
+    const check = (value: Value) => void toSource(found.source, value);
+    const options = { ...livesOf(found), strategy: 'write-behind', check, outbox: 'note' } as const;
+    const known = await this.measured(key, condition, needsOld);
+    // What the source has and the layers do not keep, they cannot measure: they are to have nothing, still.
+    const isElsewhere = known !== undefined && (await this.cache.head(key.full)) === undefined;
+    const written = await write({ ...options, known, condition: isElsewhere ? { exists: false } : condition });
+    this.deliveries.note(key.full);
+    return written;
   }
 
   /** What there is, where that is asked for. @throws ConditionFailed */
@@ -139,8 +162,6 @@ export class SourceWrites {
     }
   }
 }
-
-const NOT_BEHIND = 'keys that live in a source are written through or around';
 
 /** What holds for entries of a source unless their writer says otherwise. */
 function livesOf({ definition }: OpenSource) {

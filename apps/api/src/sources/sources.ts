@@ -11,6 +11,8 @@ import type { Source } from './source.js';
 export interface OpenSource {
   readonly definition: SourceDefinition;
   readonly source: Source;
+  /** At most so many at a time. */
+  readonly connections: number;
   /** For so many keys at a time as there are connections: one that waits for its turn has not begun to take time. */
   readonly limit: BulkheadPolicy;
 }
@@ -25,8 +27,9 @@ export class Sources implements OnApplicationShutdown {
   constructor(@Inject(LiveConfig) { current }: LiveConfig) {
     const { definitions, allowed_hosts: allowedHosts } = current.cache.sources;
     for (const definition of definitions) {
-      const limit = bulkhead(connectionsOf(definition), Infinity);
-      const opened = { definition, source: open(definition, allowedHosts), limit };
+      const connections = connectionsOf(definition);
+      const limit = bulkhead(connections, Infinity);
+      const opened = { definition, source: open(definition, allowedHosts), connections, limit };
       const others = this.byNamespace.get(definition.namespace) ?? [];
       const sorted = [...others, opened].sort((a, b) => b.definition.prefix.length - a.definition.prefix.length);
       this.byNamespace.set(definition.namespace, sorted);

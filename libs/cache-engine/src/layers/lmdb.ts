@@ -21,7 +21,10 @@ import {
   type Mutation,
   type Outcome,
   endsLease,
+  outboxEffect,
 } from '../mutation.js';
+import { doubles } from './doubles.js';
+import { LmdbOutbox } from './lmdb-outbox.js';
 
 /** The last revision and the number of the last page of the journal, both `f64`. */
 const COUNTERS = Buffer.from('revision');
@@ -42,6 +45,7 @@ const NO_BYTES = Buffer.alloc(0);
 const MAX_KEY_BYTES = 1978;
 
 export class LmdbLayer implements Layer, Journal {
+  readonly outbox: LmdbOutbox;
   private readonly root: RootDatabase<Buffer, Buffer>;
   private readonly entries: Database<Buffer, Buffer>;
   /** Keys in the order in which they expire: `f64` time, then the key. Positive doubles sort like their bytes. */
@@ -56,12 +60,13 @@ export class LmdbLayer implements Layer, Journal {
 
   constructor(path: string) {
     const binary = { encoding: 'binary', keyEncoding: 'binary' } as const;
-    this.root = open<Buffer, Buffer>({ path, maxDbs: 6, ...binary });
+    this.root = open<Buffer, Buffer>({ path, maxDbs: 8, ...binary });
     this.entries = this.root.openDB({ name: 'entries', ...binary });
     this.expiries = this.root.openDB({ name: 'expiries', ...binary });
     this.counters = this.root.openDB({ name: 'counters', ...binary });
     this.leases = this.root.openDB({ name: 'leases', ...binary });
     this.journal = this.root.openDB({ name: 'journal', ...binary });
+    this.outbox = new LmdbOutbox(this.root);
     this.sweeper = setInterval(() => {
       // One that fails is tried again with the next.
       this.lastSweep = this.removeExpired().catch(() => undefined);
@@ -181,10 +186,14 @@ export class LmdbLayer implements Layer, Journal {
       this.forgetExpiry(key, stored);
       void this.entries.remove(key);
     }
+    const effect = outboxEffect(mutation, outcome);
+    if (effect === 'clear') this.outbox.clear(key);
     if (!('stamp' in outcome)) return outcome;
     const content = contentAfter(mutation, outcome, stored);
     if (content) {
-      void this.entries.put(key, encodeEntry(content, outcome.stamp));
+      const bytes = encodeEntry(content, outcome.stamp);
+      void this.entries.put(key, bytes);
+      if (effect === 'note') this.outbox.note(key, bytes, nowMs);
     } else if (storedBytes) {
       const bytes = Buffer.from(storedBytes);
       writeStamp(bytes, outcome.stamp);
@@ -237,12 +246,6 @@ function expiryKey(expiresAtMs: number, key: Buffer): Buffer {
 function pageKey(number: number): Buffer {
   const bytes = Buffer.allocUnsafe(2);
   bytes.writeUInt16BE(number % JOURNAL_PAGES);
-  return bytes;
-}
-
-function doubles(...numbers: number[]): Buffer {
-  const bytes = Buffer.allocUnsafe(8 * numbers.length);
-  numbers.forEach((number, index) => bytes.writeDoubleBE(number, index * 8));
   return bytes;
 }
 

@@ -3,13 +3,15 @@ import type { Announcer } from '../backplane/announcer.js';
 import type { Entry } from '../entry.js';
 import type { Page, Layer, ReplicatedLayer, Replication } from '../layer.js';
 import type { Mutation, Outcome } from '../mutation.js';
+import type { Outbox } from '../outbox.js';
 import { type RedisCluster, SlotUnserved } from '../redis/cluster.js';
 import { askReplication } from '../redis/replica-progress.js';
 import { redisScript } from '../redis/script.js';
 import type { RedisServer, SendOptions } from '../redis/server.js';
-import { slotOf } from '../redis/slot.js';
+import { SLOTS, slotOf } from '../redis/slot.js';
 import {
   layerError,
+  outboxOf,
   prefixPattern,
   pushArguments,
   readEntry,
@@ -20,11 +22,16 @@ import {
   wasRefused,
   requirePosition,
 } from './redis-protocol.js';
+import { type OutboxPlace, placeOf } from './outbox-places.js';
+import { type OutboxServer, RedisOutbox } from './redis-outbox.js';
 import { APPLY_SCRIPT } from './redis-script.js';
 
 const APPLY = redisScript(APPLY_SCRIPT);
 /** Names the keys that no node has: those of a dead master without a successor. */
 const NO_SHARD = '';
+/** All slots are looked at. */
+const LOOK_FOR_OUTBOXES_MS = 15_000;
+const SLOTS_AT_A_TIME = 512;
 /** A replica that has not answered by then is frozen rather than slow; its master is asked. */
 const REPLICA_PATIENCE_MS = 100;
 
@@ -42,6 +49,7 @@ export interface ReplicaReads {
  * Each command is about one key, so that none is split by a slot that is being moved.
  */
 export class RedisClusterLayer implements Layer, ReplicatedLayer {
+  readonly outbox: Outbox;
   private readonly clocks = new Map<RedisServer, ServerClock>();
 
   /**
@@ -53,7 +61,14 @@ export class RedisClusterLayer implements Layer, ReplicatedLayer {
     private readonly announcer: Announcer | undefined,
     private readonly patienceMs: () => number,
     private readonly replicaReads?: ReplicaReads,
-  ) {}
+  ) {
+    this.outbox = new RedisOutbox({
+      lookEveryMs: LOOK_FOR_OUTBOXES_MS,
+      used: () => this.usedOutboxes(),
+      at: (name, call) => this.atOutbox(Number(name), call),
+      nameFor: (key) => String(slotOf(redisKey(key))),
+    });
+  }
 
   partitionOf(key: string): string {
     return this.cluster.shardOf(slotOf(redisKey(key)))?.master.id ?? NO_SHARD;
@@ -87,7 +102,16 @@ export class RedisClusterLayer implements Layer, ReplicatedLayer {
     const from = shard.master.id === id ? position : '0';
     const slot = shard.ranges[0]?.[0] ?? 0;
     const [next, found] = await this.run(slot, true, (server) =>
-      server.send<[Buffer, Buffer[]]>(['SCAN', from, 'MATCH', prefixPattern(prefix), 'COUNT', String(limit)]),
+      server.send<[Buffer, Buffer[]]>([
+        'SCAN',
+        from,
+        'MATCH',
+        prefixPattern(prefix),
+        'COUNT',
+        String(limit),
+        'TYPE',
+        'string',
+      ]),
     );
     const heads = await Promise.all(
       found.map((key) =>
@@ -156,6 +180,32 @@ export class RedisClusterLayer implements Layer, ReplicatedLayer {
     return this.cluster.close();
   }
 
+  /** Slots in which writes are noted: that cannot be asked of a server at once. */
+  private async usedOutboxes(): Promise<string[]> {
+    const used: string[] = [];
+    for (let first = 0; first < SLOTS; first += SLOTS_AT_A_TIME) {
+      const slots = Array.from({ length: SLOTS_AT_A_TIME }, (_, index) => first + index);
+      const exists = await Promise.all(
+        slots.map((slot) => this.atOutbox(slot, (server, { records }) => server.send<number>(['EXISTS', records]))),
+      );
+      used.push(...slots.filter((_, index) => exists[index] === 1).map(String));
+    }
+    return used;
+  }
+
+  private atOutbox<T>(slot: number, call: (server: OutboxServer, place: OutboxPlace) => Promise<T>): Promise<T> {
+    return this.run(slot, true, (server, options) =>
+      call(
+        {
+          send: (command) => server.send(command, options),
+          run: (script, keys, args) => server.run(script, keys, args, options),
+          clock: this.clockOf(server),
+        },
+        placeOf(slot),
+      ),
+    );
+  }
+
   private async get(key: string, replicas: ReplicaReads | undefined): Promise<Entry | undefined> {
     const name = redisKey(key);
     const slot = slotOf(name);
@@ -183,9 +233,14 @@ export class RedisClusterLayer implements Layer, ReplicatedLayer {
     const args: (string | Buffer)[] =
       sequence === undefined ? ['', ''] : [this.announcer?.channel ?? '', this.announcer?.head(sequence) ?? ''];
     pushArguments(args, mutation);
+    const keys = [redisKey(mutation.key)];
+    if (outboxOf(mutation)) {
+      const { records, waiting, dead } = placeOf(slotOf(redisKey(mutation.key)));
+      keys.push(records, waiting, dead);
+    }
     const sentAtMs = Date.now();
     try {
-      const reply = await server.run<number[]>(APPLY, [redisKey(mutation.key)], args, options);
+      const reply = await server.run<number[]>(APPLY, keys, args, options);
       if (sequence !== undefined) this.announcer?.settle(sequence, 'sent');
       clock.note(reply.at(-1) ?? sentAtMs, sentAtMs);
       const [outcome] = readOutcomes(reply, [mutation], clock);

@@ -1,6 +1,7 @@
 import { decodeEntry, decodeHead, encodeContent, type Entry, type Head, HEADER, headerLength } from '../entry.js';
 import { StorageFull, MalformedCursor } from '../errors.js';
 import type { Condition, Mutation, Outcome } from '../mutation.js';
+import type { OutboxEffect } from '../outbox.js';
 import { CommandNotRun } from '../redis/errors.js';
 
 /**
@@ -8,6 +9,7 @@ import { CommandNotRun } from '../redis/errors.js';
  * force many keys into one slot of a cluster.
  */
 const PREFIX = 'cache{}:';
+const OUTBOX_EFFECTS = { note: 'n', clear: 'c' } as const;
 const KINDS = { put: 'p', remove: 'r', touch: 't', increment: 'i', lease: 'l', release: 'f' } as const;
 const STATUSES = [
   'created',
@@ -41,9 +43,15 @@ export function prefixPattern(prefix: string): string {
   return `${(PREFIX + prefix).replace(/[\\*?[\]]/g, '\\$&')}*`;
 }
 
+/** What a mutation is to do to the outbox. */
+export function outboxOf(mutation: Mutation): OutboxEffect | undefined {
+  return mutation.kind === 'put' || mutation.kind === 'remove' ? mutation.outbox : undefined;
+}
+
 /** The arguments of `APPLY_SCRIPT` for one mutation. */
 export function pushArguments(args: (string | Buffer)[], mutation: Mutation): void {
-  args.push(KINDS[mutation.kind], conditionArgument(mutation.condition));
+  const effect = outboxOf(mutation);
+  args.push(KINDS[mutation.kind] + (effect ? OUTBOX_EFFECTS[effect] : ''), conditionArgument(mutation.condition));
   switch (mutation.kind) {
     case 'put': {
       const { preamble, body } = encodeContent(mutation.content);

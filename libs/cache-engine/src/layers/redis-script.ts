@@ -7,8 +7,9 @@ const REMEMBER_MS = 10_000;
  * Runs mutations one after the other, as `decide` does for the other layers, and tells the other nodes in the same
  * step: nobody can see a change that was not announced.
  *
- * KEYS: the key of each mutation.
- * ARGV: the channel of the announcement and its head; then for each mutation its kind (see `KINDS`), its condition (see
+ * KEYS: the key of each mutation; then the records, the waiting and the dead of the outbox, where a mutation concerns it.
+ * ARGV: the channel of the announcement and its head; then for each mutation its kind (see `KINDS`), with `n` behind it
+ * where the write is to be noted in the outbox, and `c` where what was noted is settled by it; its condition (see
  * `conditionArgument`), its ttl in milliseconds, the first eight bytes of the entry, and its attributes and payload
  * (increment: the numbers `by initial initialTtl`; release: the token).
  * Answers for each mutation its status (see `STATUSES`), revision, version, creation, update and expiry.
@@ -65,10 +66,19 @@ local function answer(status, revision, version, created, updated, expires)
   out[n + 4], out[n + 5], out[n + 6] = created or 0, updated or 0, expires or 0
 end
 
-for i = 1, #KEYS do
+local count = (#ARGV - 2) / 5
+local records, waiting, dead = KEYS[count + 1], KEYS[count + 2], KEYS[count + 3]
+local function clear(name)
+  redis.call('HDEL', records, name)
+  redis.call('ZREM', waiting, name)
+  redis.call('ZREM', dead, name)
+end
+
+for i = 1, count do
   local key = KEYS[i]
   local at = i * 5 - 2
-  local kind, condition, ttl = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
+  local kind, effect = string.sub(ARGV[at], 1, 1), string.sub(ARGV[at], 2)
+  local condition, ttl = ARGV[at + 1], tonumber(ARGV[at + 2])
   local preamble, payload = ARGV[at + 3], ARGV[at + 4]
   local header = redis.call('GETRANGE', key, 0, ${HEADER.bytes - 1})
   local known = #header == ${HEADER.bytes}
@@ -109,6 +119,7 @@ for i = 1, #KEYS do
       -- A server that is full takes nothing, and yet what is in it must go.
       if type(told) == 'table' and told.err then redis.call('DEL', key) end
     end
+    if effect == 'c' then clear(string.sub(key, 9)) end
     answer(version and 3 or 5, revision)
   elseif kind == 'l' then
     changed = false
@@ -152,6 +163,13 @@ for i = 1, #KEYS do
       else
         redis.call('SET', key, entry)
       end
+      if effect == 'n' then
+        redis.call('HSET', records, string.sub(key, 9), '\\0\\0' .. entry)
+        redis.call('ZADD', waiting, 'NX', now, string.sub(key, 9))
+        redis.call('ZREM', dead, string.sub(key, 9))
+      elseif effect == 'c' then
+        clear(string.sub(key, 9))
+      end
       answer(status, revision, revision, created, now, expires)
       if kind == 'i' then out[#out + 1] = tonumber(payload) end
     end
@@ -193,4 +211,31 @@ for i = 1, #KEYS do
   out[#out + 1] = present
 end
 return out
+`;
+
+/**
+ * Changes a record of the outbox, if it is still of the same version.
+ *
+ * KEYS: the records, the waiting and the dead. ARGV: the key, the version, what is to become of the record (see
+ * `OutboxChange`), and the failures that it begins with from now on.
+ * Answers 1 when done.
+ */
+export const CHANGE_OUTBOX_SCRIPT = `
+local records, waiting, dead = KEYS[1], KEYS[2], KEYS[3]
+local key, version, to, failures = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local record = redis.call('HGET', records, key)
+if not record then return 0 end
+local start = 3 + struct.unpack('>H', record)
+if struct.unpack('>d', record, start + ${HEADER.offsets.version}) ~= version then return 0 end
+if to == 'gone' then
+  redis.call('HDEL', records, key)
+  redis.call('ZREM', waiting, key)
+  redis.call('ZREM', dead, key)
+  return 1
+end
+local time = redis.call('TIME')
+redis.call('HSET', records, key, failures .. string.sub(record, start))
+redis.call('ZADD', to == 'dead' and dead or waiting, 'NX', time[1] * 1000 + math.floor(time[2] / 1000), key)
+redis.call('ZREM', to == 'dead' and waiting or dead, key)
+return 1
 `;

@@ -2,10 +2,12 @@ import type { Announcer } from '../backplane/announcer.js';
 import { encodeEntry, type Entry, HEADER, readEpoch } from '../entry.js';
 import type { Copy, CopyLayer, CopyOutcome, Page, Layer } from '../layer.js';
 import type { Mutation, Outcome } from '../mutation.js';
+import type { Outbox } from '../outbox.js';
 import { redisScript } from '../redis/script.js';
 import type { RedisServer } from '../redis/server.js';
 import {
   layerError,
+  outboxOf,
   prefixPattern,
   pushArguments,
   readEntry,
@@ -16,13 +18,17 @@ import {
   wasRefused,
   requirePosition,
 } from './redis-protocol.js';
+import { ONE_PLACE } from './outbox-places.js';
+import { type OutboxPlaces, RedisOutbox } from './redis-outbox.js';
 import { APPLY_SCRIPT, COPY_SCRIPT } from './redis-script.js';
 
 const APPLY = redisScript(APPLY_SCRIPT);
 const COPY = redisScript(COPY_SCRIPT);
+const ALL = 'all';
 
 /** Entries in a Redis server that all nodes share. Commands fail at once while there is no connection. */
 export class RedisLayer implements Layer, CopyLayer {
+  readonly outbox: Outbox;
   private readonly clock = new ServerClock();
 
   /** @param announcer tells the other nodes of every change; none where another layer does */
@@ -31,6 +37,17 @@ export class RedisLayer implements Layer, CopyLayer {
     private readonly announcer?: Announcer,
   ) {
     this.clock.follow((args) => server.send(args));
+    const at: OutboxPlaces['at'] = (_, call) =>
+      call(
+        {
+          send: (command) => server.send(command),
+          run: (script, keys, args) => server.run(script, keys, args),
+          clock: this.clock,
+        },
+        ONE_PLACE,
+      );
+    const used = async () => ((await server.send<number>(['EXISTS', ONE_PLACE.records])) === 1 ? [ALL] : []);
+    this.outbox = new RedisOutbox({ lookEveryMs: 1000, used, at, nameFor: () => ALL });
   }
 
   async getMany(keys: readonly string[]): Promise<readonly (Entry | undefined)[]> {
@@ -44,6 +61,7 @@ export class RedisLayer implements Layer, CopyLayer {
       sequence === undefined ? ['', ''] : [this.announcer?.channel ?? '', this.announcer?.head(sequence) ?? ''];
     for (const mutation of mutations) pushArguments(args, mutation);
     const keys = mutations.map(({ key }) => redisKey(key));
+    if (mutations.some(outboxOf)) keys.push(ONE_PLACE.records, ONE_PLACE.waiting, ONE_PLACE.dead);
     const sentAtMs = Date.now();
     try {
       const reply = await this.server.run<number[]>(APPLY, keys, args);
@@ -93,6 +111,8 @@ export class RedisLayer implements Layer, CopyLayer {
       prefixPattern(prefix),
       'COUNT',
       String(limit),
+      'TYPE',
+      'string',
     ]);
     const heads = await Promise.all(
       found.map((key) => readHead(key, (command) => this.server.send(command), this.clock)),
