@@ -130,9 +130,9 @@ describe('the OpenAPI document', () => {
   });
 
   function hasExamples(reference: string | undefined): boolean {
-    const { properties = {} } = document.components.schemas[reference?.split('/').at(-1) ?? ''] ?? {};
+    const { example, properties = {} } = document.components.schemas[reference?.split('/').at(-1) ?? ''] ?? {};
     const fields = Object.values(properties as Record<string, { example?: unknown }>);
-    return fields.some(({ example }) => example !== undefined);
+    return example !== undefined || fields.some((field) => field.example !== undefined);
   }
 });
 

@@ -79,6 +79,10 @@ class GuardedOutbox implements Outbox {
     return this.inner.lookEveryMs;
   }
 
+  risk(): Promise<string | undefined> {
+    return this.guard.run(() => this.inner.risk());
+  }
+
   parts(): Promise<readonly string[]> {
     return this.inner.parts();
   }

@@ -84,4 +84,4 @@ export * from './json/errors.js';
 export { applyJsonPatch, parseJsonPatch } from './json/json-patch.js';
 export { deepMerge, mergePatch, shallowMerge } from './json/merge.js';
 export { MAX_DEPTH, memberTexts, nestingDepth } from './json/scan.js';
-export { type Delivery, NotAsked, WriteBehind, type WriteBehindCounts } from './write-behind.js';
+export { type Delivery, NotAsked, WriteBehind } from './write-behind.js';

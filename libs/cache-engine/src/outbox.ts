@@ -49,6 +49,8 @@ export type OutboxChange =
 export interface Outbox {
   /** How often it is to be looked for writes that somebody has left behind: to look costs. */
   readonly lookEveryMs: number;
+  /** Why what is noted may be lost although its layer runs; undefined where nothing of the kind is known. */
+  risk(): Promise<string | undefined>;
   /** Names the parts in which there is something. */
   parts(): Promise<readonly string[]>;
   /** Page by page, from the oldest on. */

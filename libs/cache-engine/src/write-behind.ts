@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Cache } from './cache.js';
 import type { Entry } from './entry.js';
-import type { Exclusive } from './exclusive.js';
-import type { Failures, Outbox, OutboxRecord } from './outbox.js';
+import type { Exclusive, Turn } from './exclusive.js';
+import type { Failures, Outbox, OutboxChange, OutboxRecord } from './outbox.js';
 
 export interface WriteBehindSettings {
   /** So often a write is tried until it is given up. */
@@ -16,8 +16,8 @@ export interface WriteBehindSettings {
 export interface Delivery {
   /** For so long nobody else may write the key: longer than `deliver` takes. */
   readonly leaseMs: number;
-  /** Brings the value to the source. May be repeated. @param version goes up with each write of the key */
-  deliver(entry: Entry, version: number): Promise<void>;
+  /** Brings the value to the source. May be repeated, with the same version and another turn. */
+  deliver(entry: Entry, turn: Turn): Promise<void>;
   /** Runs a task when it is its turn among all that go to the same source. */
   queue(task: () => Promise<void>): Promise<void>;
 }
@@ -31,6 +31,8 @@ export interface WriteBehindCounts {
   takenOver: number;
   /** Writes that were given up. */
   died: number;
+  /** Dead letters that were to be tried again. */
+  replayed: number;
 }
 
 /** The source was not asked at all: that is no attempt. */
@@ -57,7 +59,7 @@ const STOP_LOOK_MS = 10;
  * it: so a source gets the writes of a key in their order, and not those that were replaced before it got them.
  */
 export class WriteBehind {
-  readonly counts: WriteBehindCounts = { delivered: 0, failures: 0, takenOver: 0, died: 0 };
+  readonly counts: WriteBehindCounts = { delivered: 0, failures: 0, takenOver: 0, died: 0, replayed: 0 };
   private readonly underWay = new Map<string, Work>();
   private readonly stopping = new AbortController();
   private looking: Promise<void> | undefined;
@@ -83,12 +85,33 @@ export class WriteBehind {
     else if (this.underWay.size < MAX_UNDER_WAY) this.begin(key, true);
   }
 
+  /** Tries a dead letter again, as if it had just been written. @returns whether there was one */
+  async replay(key: string): Promise<boolean> {
+    const failures: Failures = { attempts: 0, dueAtMs: 0, reason: '' };
+    if (!(await this.changeDead(key, { to: 'waiting', failures }))) return false;
+    this.counts.replayed++;
+    this.note(key);
+    return true;
+  }
+
+  /** Gives a dead letter up for good: the source keeps what it has, and the cache asks it. @returns whether there was one */
+  async discard(key: string): Promise<boolean> {
+    if (!(await this.changeDead(key, { to: 'gone' }))) return false;
+    await this.cache.discard(key);
+    return true;
+  }
+
   /** Stops, after what is under way has been delivered or so long; the rest is for others, or for the next start. */
   async stop(patienceMs: number): Promise<void> {
     this.stopping.abort();
     await this.looking;
     const giveUpAtMs = performance.now() + patienceMs;
     while (this.underWay.size > 0 && performance.now() < giveUpAtMs) await delay(STOP_LOOK_MS);
+  }
+
+  private async changeDead(key: string, change: OutboxChange): Promise<boolean> {
+    const record = await this.outbox.find(key);
+    return record?.state === 'dead' && (await this.outbox.change(key, record.entry.version, change));
   }
 
   private begin(key: string, isOwn: boolean): void {
@@ -109,13 +132,11 @@ export class WriteBehind {
     work.again = false;
     const leaseMs = delivery?.leaseMs ?? OWN_FOR_MS;
     await this.exclusive.runIfFree(key, leaseMs, async (turn) => {
-      let record = await this.due(key);
-      if (record && !isOwn) this.counts.takenOver++;
-      while (record && !turn.isOver()) {
-        work.again = false;
-        if (!(await this.attempt(record, delivery))) return;
-        record = await this.due(key);
-      }
+      const record = await this.due(key);
+      if (!record || turn.isOver()) return;
+      if (!isOwn) this.counts.takenOver++;
+      // Each delivery has a turn of its own, by which the source can tell what comes too late.
+      if (await this.attempt(record, delivery, turn)) work.again = true;
     });
   }
 
@@ -124,19 +145,18 @@ export class WriteBehind {
     return record?.state === 'waiting' && record.failures.dueAtMs <= Date.now() ? record : undefined;
   }
 
-  /** @returns whether the source has it now */
-  private async attempt(record: OutboxRecord, delivery: Delivery | undefined): Promise<boolean> {
+  /** @returns whether there is a newer write by now */
+  private async attempt(record: OutboxRecord, delivery: Delivery | undefined, turn: Turn): Promise<boolean> {
     const { key, entry } = record;
     try {
       if (!delivery) throw new Error('no source takes the key');
-      await delivery.deliver(await this.cache.servedFrom(record), entry.version);
+      await delivery.deliver(await this.cache.servedFrom(record), turn);
     } catch (error) {
       await this.failed(record, error);
       return false;
     }
     this.counts.delivered++;
-    await this.outbox.change(key, entry.version, { to: 'gone' });
-    return true;
+    return !(await this.outbox.change(key, entry.version, { to: 'gone' }));
   }
 
   private async failed(record: OutboxRecord, error: unknown): Promise<void> {

@@ -1,8 +1,9 @@
 import { eventually } from '../../../tools/harness/eventually.mjs';
+import { startRedis } from '../../../tools/harness/redis-process.mjs';
 import { jsonValue } from '../src/entry.js';
 import type { Mutation, Put } from '../src/mutation.js';
 import type { Outbox, OutboxRecord, OutboxState } from '../src/outbox.js';
-import { type OpenLayer, SHARED_STORES, type Store } from './layers.js';
+import { openRedis, type OpenLayer, SHARED_STORES, type Store } from './layers.js';
 
 const NO_ROOM = { attempts: 1, dueAtMs: 5, reason: 'no room' };
 
@@ -167,6 +168,10 @@ describe.each(Object.keys(SHARED_STORES))('the outbox of %s', (name) => {
     expect(Math.max(...times)).toBeGreaterThan(startedAtMs - 3_600_000);
   });
 
+  test('runs no risk that is known of, on a server that evicts nothing', async () => {
+    expect(await outbox.risk()).toBeUndefined();
+  });
+
   test('is not met by those who list entries', async () => {
     await noted('1');
     const keys: string[] = [];
@@ -179,4 +184,12 @@ describe.each(Object.keys(SHARED_STORES))('the outbox of %s', (name) => {
     expect(keys).toContain(key);
     expect(keys.every((each) => each.startsWith('app:'))).toBe(true);
   });
+});
+
+test('the outbox says where a server may evict it', async () => {
+  const redis = await startRedis({ args: ['--maxmemory', '100mb', '--maxmemory-policy', 'allkeys-lru'] });
+  const open = await openRedis(redis.url);
+  expect(await open.layer.outbox.risk()).toMatch(/allkeys-lru/);
+  await open.close();
+  await redis.stop();
 });

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { eventually } from '../../../tools/harness/eventually.mjs';
 import { type Entry, jsonText, jsonValue } from '../src/entry.js';
-import { Exclusive } from '../src/exclusive.js';
+import { Exclusive, type Turn } from '../src/exclusive.js';
 import type { OutboxRecord } from '../src/outbox.js';
 import { type Delivery, NotAsked, WriteBehind } from '../src/write-behind.js';
 import { type OpenLayer, SHARED_STORES, type Store } from './layers.js';
@@ -11,7 +11,7 @@ const SETTINGS = { maxAttempts: 3, backoffMs: 10, maxBackoffMs: 40 };
 
 /** A source that takes down all it gets, and takes its time over it. */
 class RecordingSource {
-  readonly got: { key: string; text: string; version: number }[] = [];
+  readonly got: { key: string; text: string; version: number; turn: number }[] = [];
   readonly busy = new Set<string>();
   overlaps = 0;
   fails: (key: string) => Error | undefined = () => undefined;
@@ -19,23 +19,23 @@ class RecordingSource {
   deliveryOf = (key: string): Delivery => ({
     leaseMs: 2000,
     queue: (task) => task(),
-    deliver: async (entry: Entry, version: number) => {
+    deliver: async (entry: Entry, turn: Turn) => {
       if (this.busy.has(key)) this.overlaps++;
       this.busy.add(key);
       await delay(Math.random() * 5);
       this.busy.delete(key);
       const error = this.fails(key);
       if (error) throw error;
-      this.got.push({ key, text: jsonText(entry), version });
+      this.got.push({ key, text: jsonText(entry), version: entry.version, turn: turn.number });
     },
   });
 
-  versionsOf(key: string): number[] {
-    return this.got.filter((each) => each.key === key).map(({ version }) => version);
+  of(key: string) {
+    return this.got.filter((each) => each.key === key);
   }
 
   last(key: string): string | undefined {
-    return this.got.filter((each) => each.key === key).at(-1)?.text;
+    return this.of(key).at(-1)?.text;
   }
 }
 
@@ -96,8 +96,10 @@ describe.each(Object.keys(SHARED_STORES))('write-behind on three nodes over %s',
     for (const key of keys) await eventually(`${key} is delivered`, () => isDelivered(key), 30_000);
     expect(source.overlaps).toBe(0);
     for (const key of keys) {
-      const versions = source.versionsOf(key);
+      const versions = source.of(key).map(({ version }) => version);
+      const turns = source.of(key).map(({ turn }) => turn);
       expect(versions).toEqual(ascending(versions));
+      expect(turns).toEqual([...new Set(ascending(turns))]);
       expect(source.last(key)).toBe(newest.get(key)!.text);
     }
   });

@@ -153,3 +153,89 @@ export type NodeJob = z.infer<typeof nodeJobSchema>;
 
 export const nodeJobListSchema = z.object({ jobs: z.array(nodeJobSchema) }).meta({ id: 'NodeJobList' });
 export type NodeJobList = z.infer<typeof nodeJobListSchema>;
+
+const writeBehindKeySchema = z.strictObject({
+  namespace: z.string().min(1).max(64),
+  key: z.string().min(1).max(512),
+});
+
+export const writeBehindSchema = z
+  .object({
+    depth: z.number().int().min(0).meta({ description: 'Keys of which the source does not have the newest value yet' }),
+    oldest_age_seconds: z.number().min(0).nullable().meta({
+      description: 'For how long the source has been behind with the oldest of them; null where there is none',
+    }),
+    dead_letters: z.number().int().min(0).meta({ description: 'Writes that were given up' }),
+    risk: z
+      .string()
+      .nullable()
+      .meta({
+        description:
+          'Why what is waiting may be lost although the layer that keeps it runs; null where nothing is known',
+      }),
+    node: z
+      .object({
+        delivered: z.number().int().min(0),
+        failures: z.number().int().min(0).meta({ description: 'Attempts that came to nothing' }),
+        taken_over: z.number().int().min(0).meta({
+          description: 'Writes that another node, or this one before its last start, had left behind',
+        }),
+        given_up: z.number().int().min(0),
+        replayed: z.number().int().min(0).meta({ description: 'Dead letters that somebody had tried again' }),
+      })
+      .meta({ description: 'What the node that answers has done since it was started' }),
+  })
+  .meta({ id: 'WriteBehind' });
+export type WriteBehindFigures = z.infer<typeof writeBehindSchema>;
+
+export const writeBehindRecordSchema = z
+  .object({
+    ...writeBehindKeySchema.shape,
+    state: z.enum(['waiting', 'dead']),
+    since: timestampSchema.meta({
+      description: 'Since when the source is behind with the key; of a dead one, when it was given up',
+    }),
+    written_at: timestampSchema,
+    version: z.string().meta({ description: 'Of the entry, as its ETag has it' }),
+    stored_bytes: z.number().int().min(0),
+    attempts: z.number().int().min(0),
+    next_attempt_at: timestampSchema.nullable().meta({ description: 'null: as soon as possible, or never' }),
+    reason: z.string().nullable().meta({ description: 'What the last attempt failed of' }),
+  })
+  .meta({ id: 'WriteBehindRecord' });
+export type WriteBehindRecord = z.infer<typeof writeBehindRecordSchema>;
+
+export const writeBehindRecordsSchema = z
+  .object({
+    records: z.array(writeBehindRecordSchema).meta({ description: 'From the oldest on' }),
+    cursor: z.string().nullable().meta({ description: 'For the next page; null on the last one' }),
+  })
+  .meta({ id: 'WriteBehindRecords' });
+
+export const writeBehindQuerySchema = z.strictObject({
+  state: z.enum(['waiting', 'dead']).default('dead'),
+  cursor: z.string().max(2048).optional(),
+  limit: z.coerce.number().int().min(1).max(1000).default(100),
+});
+export type WriteBehindQuery = z.infer<typeof writeBehindQuerySchema>;
+
+export const replayRequestSchema = z
+  .union([
+    z.strictObject({ all: z.literal(true) }),
+    z.strictObject({ records: z.array(writeBehindKeySchema).min(1).max(1000) }),
+  ])
+  .meta({ id: 'ReplayRequest', description: 'All dead letters, or those of these keys', example: { all: true } });
+export type ReplayRequest = z.infer<typeof replayRequestSchema>;
+
+export const replayResponseSchema = z
+  .object({ replayed: z.number().int().min(0).meta({ description: 'How many there were' }) })
+  .meta({ id: 'ReplayResponse' });
+
+export const discardRequestSchema = z
+  .strictObject({ records: z.array(writeBehindKeySchema).min(1).max(1000) })
+  .meta({ id: 'DiscardRequest', example: { records: [{ namespace: 'default', key: 'book:42' }] } });
+export type DiscardRequest = z.infer<typeof discardRequestSchema>;
+
+export const discardResponseSchema = z
+  .object({ discarded: z.number().int().min(0).meta({ description: 'How many there were' }) })
+  .meta({ id: 'DiscardResponse' });

@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { CacheModule } from '../cache/cache.module.js';
 import { EngineModule } from '../platform/engine/engine.module.js';
 import { ENVIRONMENT } from '../platform/platform.module.js';
 import { ApiNodes } from './api-nodes.js';
@@ -10,10 +11,12 @@ import { NodesController } from './nodes.controller.js';
 import { NodesService } from './nodes.service.js';
 import { openStorageCluster, STORAGE_CLUSTER } from './storage-cluster.js';
 import { StorageNodes } from './storage-nodes.js';
+import { WriteBehindController } from './write-behind.controller.js';
+import { WriteBehindRecords } from './write-behind-records.js';
 
 @Module({
-  imports: [EngineModule],
-  controllers: [NodeJobsController, NodesController],
+  imports: [EngineModule, CacheModule],
+  controllers: [NodeJobsController, NodesController, WriteBehindController],
   providers: [
     { provide: STORAGE_CLUSTER, inject: [ENVIRONMENT], useFactory: openStorageCluster },
     ApiNodes,
@@ -22,6 +25,7 @@ import { StorageNodes } from './storage-nodes.js';
     JobEvents,
     NodesService,
     StorageNodes,
+    WriteBehindRecords,
   ],
 })
 export class AdminModule {}

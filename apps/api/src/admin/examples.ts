@@ -101,7 +101,30 @@ const removal: NodeJob = {
 };
 
 /** Responses that the OpenAPI document shows. */
+const deadLetter = {
+  namespace: 'default',
+  key: 'book:42',
+  state: 'dead',
+  since: '2026-01-15T10:30:00.000Z',
+  written_at: '2026-01-15T10:15:00.000Z',
+  version: '1768472100000000',
+  stored_bytes: 48,
+  attempts: 20,
+  next_attempt_at: null,
+  reason: 'the source books: PUT answered 422',
+};
+
 export const examples = {
+  writeBehind: {
+    depth: 12,
+    oldest_age_seconds: 3.2,
+    dead_letters: 1,
+    risk: null,
+    node: { delivered: 120_345, failures: 20, taken_over: 3, given_up: 1, replayed: 0 },
+  },
+  writeBehindRecords: { records: [deadLetter], cursor: null },
+  replayed: { replayed: 1 },
+  discarded: { discarded: 1 },
   nodeList,
   storageNode,
   job,

@@ -59,6 +59,7 @@ export function cacheError(error: unknown, key: string): unknown {
   if (error instanceof SourceRefused) {
     const { source, reason } = error;
     if (reason === 'key') return new InvalidRequest([{ path: 'key', reason: `cannot be one of ${source}` }], { cause });
+    if (reason === 'value') return new InvalidRequest([{ path: 'value', reason: error.message }], { cause });
     return new ApiError('CACHE_UNAVAILABLE', { key, source, reason }, { cause });
   }
   if (error instanceof NoEncryptionKey) {

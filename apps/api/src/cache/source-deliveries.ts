@@ -7,7 +7,6 @@ import {
   type Outbox,
   type OutboxRecord,
   WriteBehind,
-  type WriteBehindCounts,
 } from '@cache-system/cache-engine';
 import { type BeforeApplicationShutdown, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { BrokenCircuitError, bulkhead, type BulkheadPolicy } from 'cockatiel';
@@ -25,7 +24,8 @@ const STOP_PATIENCE_MS = 10_000;
 /** Writes that were answered before their source has them (`write-behind`), on the way there. */
 @Injectable()
 export class SourceDeliveries implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  private readonly writeBehind: WriteBehind | undefined;
+  readonly writeBehind: WriteBehind;
+  readonly outbox: Outbox;
   /** Readers of a source must not wait for all that is to be written to it. */
   private readonly queues = new Map<OpenSource, BulkheadPolicy>();
 
@@ -35,42 +35,35 @@ export class SourceDeliveries implements OnApplicationBootstrap, BeforeApplicati
     exclusive: Exclusive,
     config: LiveConfig,
   ) {
-    const { outbox } = cache;
-    if (!outbox) return;
+    if (!cache.outbox) throw new Error('the shared layer cannot keep writes for later');
+    this.outbox = cache.outbox;
     const settings = () => {
       const { max_attempts, backoff_ms, max_backoff_ms } = config.current.cache.strategies.write_behind;
       return { maxAttempts: max_attempts, backoffMs: backoff_ms, maxBackoffMs: max_backoff_ms };
     };
-    this.writeBehind = new WriteBehind(cache, outbox, exclusive, (key) => this.deliveryOf(key), settings, report);
-  }
-
-  /** Undefined where no layer can keep writes for later. */
-  get outbox(): Outbox | undefined {
-    return this.cache.outbox;
-  }
-
-  /** On this node, since it was started. */
-  get counts(): Readonly<WriteBehindCounts> | undefined {
-    return this.writeBehind?.counts;
+    this.writeBehind = new WriteBehind(cache, this.outbox, exclusive, (key) => this.deliveryOf(key), settings, report);
   }
 
   /** To be called when a write was noted in the outbox. */
   note(key: string): void {
-    this.writeBehind?.note(key);
+    this.writeBehind.note(key);
   }
 
   /** What a key was last written to be, where its source does not have that yet. */
   async pending(key: string): Promise<Entry | undefined> {
-    const record = await this.outbox?.find(key);
+    const record = await this.outbox.find(key);
     return record && this.cache.servedFrom(record);
   }
 
-  onApplicationBootstrap(): void {
-    this.writeBehind?.start();
+  async onApplicationBootstrap(): Promise<void> {
+    this.writeBehind.start();
+    if (!this.sources.all.some(({ source }) => source.store)) return;
+    const risk = await this.outbox.risk().catch(() => undefined);
+    if (risk !== undefined) log.warn({ risk }, 'writes with write-behind may be lost');
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    await this.writeBehind?.stop(STOP_PATIENCE_MS);
+    await this.writeBehind.stop(STOP_PATIENCE_MS);
   }
 
   private deliveryOf(key: string): Delivery | undefined {
@@ -82,10 +75,10 @@ export class SourceDeliveries implements OnApplicationBootstrap, BeforeApplicati
     return {
       leaseMs: definition.hard_timeout_ms + TURN_MARGIN_MS,
       queue: (task) => this.queueOf(found).execute(() => found.limit.execute(task)),
-      deliver: async (entry, version) => {
-        const bytes = toSource(source, entry);
+      deliver: async (entry, { number: turn }) => {
+        const value = { bytes: toSource(source, entry), write: entry.version, turn };
         try {
-          await source.store?.(name, { bytes, version }, AbortSignal.timeout(definition.hard_timeout_ms));
+          await source.store?.(name, value, AbortSignal.timeout(definition.hard_timeout_ms));
         } catch (error) {
           const wasNotAsked = error instanceof SourceUnavailable && error.cause instanceof BrokenCircuitError;
           throw wasNotAsked ? new NotAsked(error.message, { cause: error }) : error;

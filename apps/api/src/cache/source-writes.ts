@@ -177,7 +177,7 @@ async function storeAt(found: OpenSource, key: CacheKey, value: Value, turn: Tur
   const { source } = found;
   const bytes = toSource(source, value);
   // The version of the entry comes later; the number of the turn tells a replay from a new write as well.
-  await source.store?.(key.name, { bytes, version: turn.number }, callSignal(found));
+  await source.store?.(key.name, { bytes, write: turn.number, turn: turn.number }, callSignal(found));
   // Somebody else may have begun: what the layers are to have now, the source has to say.
   if (turn.isOver()) throw new TooMuchContention(turnMs(found));
 }

@@ -131,19 +131,19 @@ describe('the size of an answer', () => {
 
 describe('a write', () => {
   const writable = (more: object = {}) => open({ ...FAST, http: { store: {}, remove: {}, ...more } });
-  const value = { bytes: Buffer.from('{"a":1}'), version: 7 };
+  const value = { bytes: Buffer.from('{"a":1}'), write: 7, turn: 7 };
 
   test('is not there where the source is read-only', () => {
     const source = open();
     expect('store' in source || 'remove' in source).toBe(false);
   });
 
-  test('carries the bytes, the version, and the same idempotency key whenever it is repeated', async () => {
+  test('carries the bytes, the turn, and the same idempotency key whenever it is repeated', async () => {
     origin.answer({ status: 503 }, { status: 204 }, { status: 204 }, { status: 204 });
     const source = writable();
     await source.store?.(KEY, value, never());
     await source.store?.(KEY, value, never());
-    await source.store?.(KEY, { ...value, version: 8 }, never());
+    await source.store?.(KEY, { ...value, write: 8, turn: 8 }, never());
     expect(origin.requests[0]).toMatchObject({ method: 'PUT', url: '/books/1', body: '{"a":1}' });
     expect(origin.requests.map(({ headers }) => headers['x-cache-version'])).toEqual(['7', '7', '7', '8']);
     const [first, ...others] = origin.requests.map(({ headers }) => headers['idempotency-key']);

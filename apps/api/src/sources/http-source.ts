@@ -107,12 +107,12 @@ function urlFor(source: string, urls: UrlOf, key: string): URL {
 function headersOf(
   { name, http }: HttpSourceDefinition,
   key: string,
-  { version }: StoredValue,
+  { write, turn }: StoredValue,
 ): Record<string, string> {
   const identity = createHash('sha256')
-    .update(JSON.stringify([name, key, version]))
+    .update(JSON.stringify([name, key, write]))
     .digest('base64url');
-  return { 'content-type': http.content_type, 'x-cache-version': String(version), 'idempotency-key': `"${identity}"` };
+  return { 'content-type': http.content_type, 'x-cache-version': String(turn), 'idempotency-key': `"${identity}"` };
 }
 
 /** @throws AttemptFailed, SourceUnavailable when the source says that it cannot answer */

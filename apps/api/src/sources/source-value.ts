@@ -33,12 +33,12 @@ export function toSource({ name, contentType }: Source, { format, payload }: Val
   const wanted = formatOfMediaType(contentType);
   if (wanted === undefined && format === 'raw') return payload;
   if (wanted === undefined || format === 'raw') {
-    throw new SourceRefused(name, 'content_type', `it takes ${contentType}, and the value is of another kind`);
+    throw new SourceRefused(name, 'value', `it takes ${contentType}, and the value is of another kind`);
   }
   try {
     return convertValue(format, wanted, payload);
   } catch (cause) {
     if (!(cause instanceof NotRepresentable)) throw cause;
-    throw new SourceRefused(name, 'content_type', cause.message, { cause });
+    throw new SourceRefused(name, 'value', cause.message, { cause });
   }
 }

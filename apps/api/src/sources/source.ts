@@ -8,8 +8,10 @@ export interface SourceContent {
 /** A value to be stored, in the media type of the source. */
 export interface StoredValue {
   readonly bytes: Buffer;
-  /** Version of the entry: tells a replay from a new write. */
-  readonly version: number;
+  /** Tells a replay from a new write. */
+  readonly write: number;
+  /** Goes up with each write of the key: tells one that comes too late (a fencing token). */
+  readonly turn: number;
 }
 
 export type LoadResult =
@@ -76,6 +78,8 @@ export type RefusalReason =
   | 'redirect'
   | 'status'
   | 'content_type'
+  /** What is to be stored cannot be said in its media type. */
+  | 'value'
   | 'content_encoding'
   | 'too_large'
   /** The database does not take the query, or what is to be stored. */

@@ -46,6 +46,10 @@ export class LmdbOutbox implements Outbox {
     this.write(key, this.read(key), undefined);
   }
 
+  risk(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
   parts(): Promise<readonly string[]> {
     const isEmpty = [...this.records.getKeys({ limit: 1 })].length === 0;
     return Promise.resolve(isEmpty ? [] : [ALL]);

@@ -67,6 +67,7 @@ export class RedisClusterLayer implements Layer, ReplicatedLayer {
       used: () => this.usedOutboxes(),
       at: (name, call) => this.atOutbox(Number(name), call),
       nameFor: (key) => String(slotOf(redisKey(key))),
+      onServers: () => cluster.topology.flatMap(({ ranges: [first] }) => (first ? [String(first[0])] : [])),
     });
   }
 

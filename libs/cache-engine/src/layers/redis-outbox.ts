@@ -27,6 +27,8 @@ export interface OutboxPlaces {
   used(): Promise<readonly string[]>;
   at<T>(name: string, call: (server: OutboxServer, place: OutboxPlace) => Promise<T>): Promise<T>;
   nameFor(key: string): string;
+  /** One on each server. */
+  onServers(): readonly string[];
 }
 
 /** A member of a sorted set, and its score. */
@@ -41,6 +43,21 @@ export class RedisOutbox implements Outbox {
 
   get lookEveryMs(): number {
     return this.places.lookEveryMs;
+  }
+
+  /** A server that makes room by evicting whatever it likes may evict the outbox, which never expires. */
+  async risk(): Promise<string | undefined> {
+    const policies = await Promise.all(
+      this.places.onServers().map((name) =>
+        this.places.at(name, async (server) => {
+          const memory = (await server.send<Buffer>(['INFO', 'memory'])).toString();
+          const isLimited = !/^maxmemory:0\s*$/m.test(memory);
+          return isLimited ? (/^maxmemory_policy:(allkeys-\S+)/m.exec(memory)?.[1] ?? []) : [];
+        }),
+      ),
+    );
+    const [policy] = policies.flat();
+    return policy && `maxmemory-policy is ${policy}: Redis may evict writes that no source has yet`;
   }
 
   parts(): Promise<readonly string[]> {

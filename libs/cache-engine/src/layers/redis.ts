@@ -47,7 +47,7 @@ export class RedisLayer implements Layer, CopyLayer {
         ONE_PLACE,
       );
     const used = async () => ((await server.send<number>(['EXISTS', ONE_PLACE.records])) === 1 ? [ALL] : []);
-    this.outbox = new RedisOutbox({ lookEveryMs: 1000, used, at, nameFor: () => ALL });
+    this.outbox = new RedisOutbox({ lookEveryMs: 1000, used, at, nameFor: () => ALL, onServers: () => [ALL] });
   }
 
   async getMany(keys: readonly string[]): Promise<readonly (Entry | undefined)[]> {

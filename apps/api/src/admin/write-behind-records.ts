@@ -1,0 +1,155 @@
+import type { OutboxRecord, OutboxState } from '@cache-system/cache-engine';
+import type {
+  DiscardRequest,
+  ReplayRequest,
+  WriteBehindFigures,
+  WriteBehindQuery,
+  WriteBehindRecord,
+} from '@cache-system/contracts';
+import { Injectable } from '@nestjs/common';
+import type { Principal } from '../auth/principal.js';
+import { SourceDeliveries } from '../cache/source-deliveries.js';
+import { InsufficientPermissions, InvalidRequest } from '../platform/http/api-error.js';
+
+const PAGE = 250;
+
+/** Where a page of records ends: in which part, and where there. */
+type Position = readonly [part: string, cursor: string | null];
+
+/** Writes on their way to their sources, and those that were given up, as administrators see them. */
+@Injectable()
+export class WriteBehindRecords {
+  constructor(private readonly deliveries: SourceDeliveries) {}
+
+  /** @throws LayerTimeout, LayerUnavailable */
+  async figures(): Promise<WriteBehindFigures> {
+    const { outbox, writeBehind } = this.deliveries;
+    const counts = await Promise.all((await outbox.parts()).map((part) => outbox.counts(part)));
+    const oldestMs = counts.reduce(
+      (oldest, { oldestWaitingMs = Infinity }) => Math.min(oldest, oldestWaitingMs),
+      Infinity,
+    );
+    const { delivered, failures, takenOver, died, replayed } = writeBehind.counts;
+    return {
+      depth: counts.reduce((sum, { waiting }) => sum + waiting, 0),
+      oldest_age_seconds: oldestMs === Infinity ? null : Math.max(0, Date.now() - oldestMs) / 1000,
+      dead_letters: counts.reduce((sum, { dead }) => sum + dead, 0),
+      risk: (await outbox.risk()) ?? null,
+      node: { delivered, failures, taken_over: takenOver, given_up: died, replayed },
+    };
+  }
+
+  /** @throws InvalidRequest, LayerTimeout, LayerUnavailable */
+  async list(
+    caller: Principal,
+    { state, cursor, limit }: WriteBehindQuery,
+  ): Promise<{ records: WriteBehindRecord[]; cursor: string | null }> {
+    const records: WriteBehindRecord[] = [];
+    const parts = await this.parts();
+    let position = cursor === undefined ? undefined : readPosition(cursor);
+    for (;;) {
+      const page = await this.page(parts, state, position, limit - records.length);
+      records.push(...page.records.filter(({ key }) => mayTouch(caller, key)).map(shown));
+      position = page.next;
+      if (!position) return { records, cursor: null };
+      if (records.length >= limit) return { records, cursor: writePosition(position) };
+    }
+  }
+
+  /** @returns how many dead letters there were @throws InsufficientPermissions, LayerTimeout, LayerUnavailable */
+  async replay(caller: Principal, request: ReplayRequest): Promise<number> {
+    const { writeBehind } = this.deliveries;
+    if (!('all' in request)) return countTrue(keysOf(caller, request).map((key) => writeBehind.replay(key)));
+    let replayed = 0;
+    const startedAtMs = Date.now();
+    const parts = await this.parts();
+    let position: Position | undefined;
+    do {
+      const page = await this.page(parts, 'dead', position, PAGE);
+      // One that has been given up again meanwhile had its chance.
+      const wanted = page.records.filter(({ key, sinceMs }) => sinceMs < startedAtMs && mayTouch(caller, key));
+      const count = await countTrue(wanted.map(({ key }) => writeBehind.replay(key)));
+      replayed += count;
+      // What was replayed is no longer in the list: the next ones have come to where it was.
+      position = count > 0 && page.next ? position : page.next;
+    } while (position);
+    return replayed;
+  }
+
+  /** @returns how many dead letters there were @throws InsufficientPermissions, LayerTimeout, LayerUnavailable */
+  discard(caller: Principal, request: DiscardRequest): Promise<number> {
+    return countTrue(keysOf(caller, request).map((key) => this.deliveries.writeBehind.discard(key)));
+  }
+
+  private async parts(): Promise<readonly string[]> {
+    return [...(await this.deliveries.outbox.parts())].sort();
+  }
+
+  private async page(
+    parts: readonly string[],
+    state: OutboxState,
+    position: Position | undefined,
+    limit: number,
+  ): Promise<{ readonly records: readonly OutboxRecord[]; readonly next: Position | undefined }> {
+    const part = position ? parts.find((each) => each >= position[0]) : parts[0];
+    if (part === undefined) return { records: [], next: undefined };
+    const from = position?.[0] === part ? (position[1] ?? undefined) : undefined;
+    const { records, cursor } = await this.deliveries.outbox.list(part, state, from, limit);
+    const after = parts[parts.indexOf(part) + 1];
+    if (cursor !== undefined) return { records, next: [part, cursor] };
+    return { records, next: after === undefined ? undefined : [after, null] };
+  }
+}
+
+/** @throws InsufficientPermissions */
+function keysOf(caller: Principal, { records }: DiscardRequest): string[] {
+  return records.map(({ namespace, key }) => {
+    const full = `${namespace}:${key}`;
+    if (!mayTouch(caller, full)) throw new InsufficientPermissions({ namespace, key });
+    return full;
+  });
+}
+
+function mayTouch({ namespace, keyPrefixes }: Principal, key: string): boolean {
+  const at = key.indexOf(':');
+  if (namespace !== null && namespace !== key.slice(0, at)) return false;
+  return keyPrefixes.length === 0 || keyPrefixes.some((prefix) => key.startsWith(prefix, at + 1));
+}
+
+async function countTrue(done: readonly Promise<boolean>[]): Promise<number> {
+  return (await Promise.all(done)).filter(Boolean).length;
+}
+
+function shown({ key, entry, state, sinceMs, failures }: OutboxRecord): WriteBehindRecord {
+  const at = key.indexOf(':');
+  const { attempts, dueAtMs, reason } = failures;
+  return {
+    namespace: key.slice(0, at),
+    key: key.slice(at + 1),
+    state,
+    since: new Date(sinceMs).toISOString(),
+    written_at: new Date(entry.updatedAtMs).toISOString(),
+    version: String(entry.version),
+    stored_bytes: entry.payload.length,
+    attempts,
+    next_attempt_at: state === 'waiting' && dueAtMs > 0 ? new Date(dueAtMs).toISOString() : null,
+    reason: attempts > 0 || reason !== '' ? reason : null,
+  };
+}
+
+function writePosition(position: Position): string {
+  return Buffer.from(JSON.stringify(position)).toString('base64url');
+}
+
+/** @throws InvalidRequest */
+function readPosition(text: string): Position {
+  try {
+    const [part, cursor, ...rest] = JSON.parse(Buffer.from(text, 'base64url').toString()) as unknown[];
+    if (typeof part === 'string' && (cursor === null || typeof cursor === 'string') && rest.length === 0) {
+      return [part, cursor];
+    }
+  } catch {
+    // Told below.
+  }
+  throw new InvalidRequest([{ path: 'cursor', reason: 'is not one that a page came with' }]);
+}
