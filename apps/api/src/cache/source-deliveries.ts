@@ -57,7 +57,7 @@ export class SourceDeliveries implements OnApplicationBootstrap, BeforeApplicati
 
   async onApplicationBootstrap(): Promise<void> {
     this.writeBehind.start();
-    if (!this.sources.all.some(({ source }) => source.store)) return;
+    if (!this.sources.all.some(({ source }) => source.store !== undefined)) return;
     const risk = await this.outbox.risk().catch(() => undefined);
     if (risk !== undefined) log.warn({ risk }, 'writes with write-behind may be lost');
   }
