@@ -28,7 +28,7 @@ import {
 import { NOT_TRUSTED, ReadTrace } from './read-trace.js';
 import type { Applied, Fetched, ReplicationWish, SharedTiers } from './shared-tiers.js';
 import type { KeyRing } from './payload/key-ring.js';
-import { type StorageSettings, type StorageWish, StoredForm } from './stored-form.js';
+import { type StorageSettings, type StorageWish, StoredForm, type UnreadableReason } from './stored-form.js';
 import { isReserved, tagKey, Tags } from './tags.js';
 
 /** For so long a change is tried again that keeps being overtaken by other nodes. */
@@ -167,6 +167,11 @@ export class Cache {
         this.tell({ prefix: '' });
       },
     });
+  }
+
+  /** Stored values that could not be turned back into what was written, by the reason. */
+  get unreadable(): Readonly<Record<UnreadableReason, number>> {
+    return this.form.unreadable;
   }
 
   /** The layers that there are, from the top. */
