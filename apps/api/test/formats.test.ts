@@ -1,3 +1,4 @@
+import { explainSchema } from '@cache-system/contracts';
 import { gunzipSync, gzipSync, brotliCompressSync, deflateSync, deflateRawSync } from 'node:zlib';
 import { BSON } from 'bson';
 import { Packr } from 'msgpackr';
@@ -143,6 +144,19 @@ describe.each(NAMES)('in %s', (format) => {
         metadata: { size_bytes: expect.any(Number) as number },
       });
     }
+  });
+
+  test('a read is explained, found or not', async () => {
+    const at = entryPath(`explained:${format}`);
+    await client.put(at, { value: VALUE, options: { tags: ['ü'] } });
+    const found = read(await send('GET', `${at}?explain=true`, format, ''), format, 'ReadResponse');
+    expect(found).toMatchObject({ value: VALUE });
+    const explain = explainSchema.parse(found['explain']);
+    expect(explain).toMatchObject({ status: 'hit', layers: [{ layer: 'L1', outcome: 'hit', reason: null }] });
+    const missed = read(await send('GET', `${entryPath('absent')}?explain=true`, format, ''), format, 'Error');
+    const { details } = (missed as { error: { details: { explain?: unknown; fields?: { explain?: unknown } } } }).error;
+    // A Struct has its members in a field.
+    expect(explainSchema.parse((details.fields ?? details).explain)).toMatchObject({ status: 'miss', layer: null });
   });
 
   test('every call of the group is answered', async () => {

@@ -166,7 +166,13 @@ describe('a write with write-behind', () => {
     expect((await end()).status).toBe(200);
     const asked = { headers: { 'cache-control': 'only-if-cached' } };
     await eventually('it is gone', async () => (await client.get(entryPath(key), asked)).status === 404);
-    expect(await valueOf()).toMatchObject({ value: 'new' });
+    const { json } = await client.get(`${entryPath(key)}?explain=true`);
+    expect(json).toMatchObject({
+      value: 'new',
+      explain: {
+        source: { name: 'stock', outcome: 'not_asked', reason: expect.stringMatching(/is behind/) as string },
+      },
+    });
     source.release();
     await drained();
     expect(source.values.get(key)).toBe('"new"');

@@ -26,9 +26,10 @@ import {
   type Outcome,
 } from './mutation.js';
 import type { Outbox, OutboxEffect, OutboxRecord } from './outbox.js';
+import { NOT_TRUSTED, ReadTrace } from './read-trace.js';
 import type { Applied, Fetched, ReplicationWish, SharedTiers } from './shared-tiers.js';
 import type { KeyRing } from './payload/key-ring.js';
-import { type StorageSettings, type StorageWish, StoredForm } from './stored-form.js';
+import { type StorageSettings, type StorageWish, StoredForm, type UnreadableReason } from './stored-form.js';
 import { isReserved, tagKey, Tags } from './tags.js';
 
 /** For so long a change is tried again that keeps being overtaken by other nodes. */
@@ -112,6 +113,10 @@ type ChangeListener = (change: Change) => void;
 /** Ends what is announced for a prefix: no key has it. */
 const SWEPT = '\u0005swept';
 const NONE: readonly LayerName[] = [];
+const OF_FORMER_EPOCH = 'its copy was last checked before changes may have been missed';
+const TAGS_NOT_KNOWN = 'this node does not know the tags of its copy to be current';
+const UNCHECKED = 'no shared layer can be reached, so its copy is served unchecked for a while';
+const NO_CACHE = 'no-cache asks the deepest layer alone';
 /** An expiry that each read renews is written anew once so much of it has passed. */
 const RENEW_AFTER = 0.1;
 /** How often what became of a tagged entry may change while it is looked at. */
@@ -169,6 +174,11 @@ export class Cache {
     });
   }
 
+  /** Stored values that could not be turned back into what was written, by the reason. */
+  get unreadable(): Readonly<Record<UnreadableReason, number>> {
+    return this.form.unreadable;
+  }
+
   /** The layers that there are, from the top. */
   get layerNames(): readonly LayerName[] {
     return ['L1', ...this.shared.names];
@@ -181,17 +191,34 @@ export class Cache {
     this.l1.resize(settings.layers.l1.size_mb * 1024 * 1024);
   }
 
+  /** Writes down what happens in a read that it is given to. */
+  trace(): ReadTrace {
+    return new ReadTrace({ trusted: this.backplane.isTrusted(), epoch: this.backplane.epoch });
+  }
+
   /** What L1 has of a key, without waiting. Undefined says nothing about the other layers: ask `load` then. */
-  peek(key: string): Slot | undefined {
-    if (!this.backplane.isTrusted()) return undefined;
+  peek(key: string, trace?: ReadTrace): Slot | undefined {
+    if (!this.backplane.isTrusted()) {
+      trace?.withhold('skipped', NOT_TRUSTED);
+      return undefined;
+    }
     const slot = this.l1.peek(key, Date.now());
-    if (slot === undefined || slot.epoch !== this.backplane.epoch) return undefined;
+    if (slot === undefined) return undefined;
+    if (slot.epoch !== this.backplane.epoch) {
+      trace?.withhold('fenced', OF_FORMER_EPOCH);
+      return undefined;
+    }
     const { attributes } = slot;
     if (attributes === undefined) return slot;
-    if (attributes.staleness && isStale(slot, Date.now())) return undefined;
+    if (attributes.staleness && isStale(slot, Date.now())) {
+      trace?.withholdStale(slot);
+      return undefined;
+    }
     if (attributes.tags === undefined) return slot;
     // To look for the tags is to use L1, by which the slot may have gone.
-    return this.tags.areKnownCurrent(key, attributes.tags) && slot.page !== undefined ? slot : undefined;
+    if (this.tags.areKnownCurrent(key, attributes.tags) && slot.page !== undefined) return slot;
+    trace?.withhold('fenced', TAGS_NOT_KNOWN);
+    return undefined;
   }
 
   /** To be called when a read is answered from a slot. */
@@ -207,9 +234,10 @@ export class Cache {
    * @param fresh true: the newest that was acknowledged, from where the truth is, or nothing
    * @throws KeyNotFound, EntryUnreadable, LayerTimeout, LayerUnavailable
    */
-  async load(key: string, fresh = false): Promise<Found> {
+  async load(key: string, fresh = false, trace?: ReadTrace): Promise<Found> {
+    if (fresh) trace?.skip(this.layerNames.slice(0, -1), NO_CACHE);
     try {
-      const { entry, stale, layer, searched, unavailable } = await this.fetch(key, fresh);
+      const { entry, stale, layer, searched, unavailable } = await this.fetch(key, fresh, trace);
       if (!entry) {
         this.counts.misses++;
         throw new KeyNotFound(fresh ? searched : ['L1', ...searched], unavailable, stale);
@@ -219,7 +247,8 @@ export class Cache {
       return { entry, layer, hits: 1, stale: false, unavailable };
     } catch (error) {
       const isUnreachable = error instanceof LayerTimeout || error instanceof LayerUnavailable;
-      const unchecked = isUnreachable && !fresh ? this.unchecked(key) : undefined;
+      if (!isUnreachable || fresh) throw error;
+      const unchecked = trace ? trace.look('L1', () => this.unchecked(key, trace)) : this.unchecked(key);
       if (!unchecked) throw error;
       this.countHit(unchecked);
       return { entry: unchecked.entry, layer: 'L1', hits: unchecked.hits, stale: true, unavailable: this.shared.names };
@@ -651,21 +680,34 @@ export class Cache {
   }
 
   /** What the shared layers have, as callers know it; held in L1 from then on. */
-  private async fetch(key: string, fresh: boolean): Promise<Fetched> {
+  private async fetch(key: string, fresh: boolean, trace?: ReadTrace): Promise<Fetched> {
     const ticket = this.inFlight.enter(key);
     const { epoch } = this.backplane;
     try {
-      const fetched = fresh ? await this.shared.getFresh(key) : await this.shared.get(key, this.backplane.isTrusted());
+      const fetched = fresh
+        ? await this.shared.getFresh(key, trace)
+        : await this.shared.get(key, this.backplane.isTrusted(), trace);
       const { entry: stored } = fetched;
-      if (!stored || !(await this.hasItsTags(key, stored, fresh))) {
-        if (stored) this.bury(key, stored).catch(() => undefined);
+      if (!stored || !(await this.hasItsTags(key, stored, fresh, trace))) {
+        if (stored) {
+          trace?.foundInvalidated();
+          this.bury(key, stored).catch(() => undefined);
+        }
         if (this.inFlight.isUndisturbed(ticket)) this.l1.drop(key);
         return { ...fetched, entry: undefined };
       }
       const entry = await this.form.toServed(key, stored);
-      if (isStale(entry, Date.now())) return { ...fetched, entry: undefined, stale: entry };
-      if (this.inFlight.allows(ticket, entry.revision)) this.hold(key, entry, 1, epoch);
+      if (isStale(entry, Date.now())) {
+        trace?.foundStale(entry);
+        return { ...fetched, entry: undefined, stale: entry };
+      }
+      const isAllowed = this.inFlight.allows(ticket, entry.revision);
+      const isHeld = isAllowed && this.hold(key, entry, 1, epoch);
+      trace?.fences.push({ layer: 'L1', outcome: isHeld ? 'kept' : isAllowed ? 'no_room' : 'overtaken' });
       return { ...fetched, entry };
+    } catch (error) {
+      trace?.brokeOff(error);
+      throw error;
     } finally {
       this.inFlight.leave(ticket);
     }
@@ -682,8 +724,13 @@ export class Cache {
     return !isStale(entry, Date.now()) && this.hasItsTags(key, entry, fresh);
   }
 
-  private async hasItsTags(key: string, { attributes }: Pick<Entry, 'attributes'>, fresh: boolean): Promise<boolean> {
-    return attributes?.tags === undefined || this.tags.areCurrent(key, attributes.tags, fresh);
+  private async hasItsTags(
+    key: string,
+    { attributes }: Pick<Entry, 'attributes'>,
+    fresh: boolean,
+    trace?: ReadTrace,
+  ): Promise<boolean> {
+    return attributes?.tags === undefined || this.tags.areCurrent(key, attributes.tags, fresh, trace);
   }
 
   /** Writes a sliding expiry anew, unless that was done a moment ago. Where it fails, the next read does it. */
@@ -701,7 +748,7 @@ export class Cache {
   }
 
   /** A copy that may be old, where nothing better is to be had. */
-  private unchecked(key: string): Slot | undefined {
+  private unchecked(key: string, trace?: ReadTrace): Slot | undefined {
     const graceMs = this.settings.layers.l1.outage_grace * 1000;
     const nowMs = Date.now();
     const slot = this.l1.peek(key, nowMs);
@@ -711,7 +758,9 @@ export class Cache {
     const areCurrent = tags.every(
       ({ tag, generation }) => this.l1.peek(tagKey(key, tag), nowMs)?.version === generation,
     );
-    return areCurrent && slot.page !== undefined ? slot : undefined;
+    if (!areCurrent || slot.page === undefined) return undefined;
+    trace?.withhold('stale', UNCHECKED);
+    return slot;
   }
 
   private hold(key: string, entry: Entry, hits: number, epoch: number): boolean {

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Entry } from './entry.js';
 import type { Copy, CopyLayer, CopyOutcome } from './layer.js';
+import type { ReadTrace } from './read-trace.js';
 import type { RecentChanges } from './recent-changes.js';
 import { settle, type Waiting } from './waiting.js';
 
@@ -9,6 +10,11 @@ const MAX_BATCH = 256;
 const FRESH_MS = 5000;
 const REMEMBER_MS = 10_000;
 const RAISE_AGAIN_MS = 200;
+const BEING_DISTRUSTED =
+  'this node could not bring it up to date after a write, and is telling all nodes to pass it over';
+const OLDER = 'its copy is older than a change that was announced';
+const NOT_HEARD_FOR_LONG =
+  'this node does not listen for long enough yet to know that its copy is not older than a change';
 
 /**
  * A shared layer above the deepest: L2 where there is an L3. It holds copies, and takes only such as are no older than
@@ -44,13 +50,18 @@ export class CopyTier {
   }
 
   /** Undefined also where there is a copy that may be older than what is known. */
-  async get(key: string): Promise<Entry | undefined> {
-    if (this.openRaises > 0) return undefined;
+  async get(key: string, trace?: ReadTrace): Promise<Entry | undefined> {
+    if (this.openRaises > 0) {
+      trace?.withhold('skipped', BEING_DISTRUSTED);
+      return undefined;
+    }
     const copy = await new Promise<Entry | undefined>((resolve, reject) => {
       this.reads.push({ key, resolve, reject });
       this.schedule(this.reads.length);
     });
-    return copy && this.changes.allows(key, copy) ? copy : undefined;
+    if (!copy || this.changes.allows(key, copy)) return copy;
+    trace?.withhold('fenced', (this.changes.latest(key) ?? 0) > copy.revision ? OLDER : NOT_HEARD_FOR_LONG);
+    return undefined;
   }
 
   /** Keeps what was read from the deepest layer; a failure is of no consequence. */

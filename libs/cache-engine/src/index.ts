@@ -63,6 +63,7 @@ export { inflateRequestBody, REQUEST_ENCODINGS, type RequestEncoding } from './p
 export { DamagedPayload, InflatesTooLarge, MalformedKeyRing } from './payload/errors.js';
 export { type KeyRing, parseKeyRing } from './payload/key-ring.js';
 export { type Fetch, type Loaded, type LoadedEntry, ReadThrough, refreshKey, unkept } from './read-through.js';
+export type { ReadTrace } from './read-trace.js';
 export { RecentChanges } from './recent-changes.js';
 export {
   formatAddress,

@@ -74,6 +74,7 @@ export interface Increment {
 interface Lease {
   readonly kind: 'lease';
   readonly key: string;
+  /** 0: nothing is asked for but whether somebody has it; if nobody has, that is `missing`. */
   readonly leaseMs: number;
   readonly condition?: Condition;
 }
@@ -183,7 +184,7 @@ export function decide(mutation: Mutation, known: Known, revision: number, nowMs
     case 'lease':
       if (current) return { status: 'present', revision };
       if (lease && lease.endsAtMs > nowMs) return { status: 'taken', revision, leaseEndsMs: lease.endsAtMs };
-      return { status: 'leased', revision };
+      return { status: mutation.leaseMs === 0 ? 'missing' : 'leased', revision };
     case 'release':
       return { status: lease?.token === mutation.token ? 'released' : 'missing', revision };
   }

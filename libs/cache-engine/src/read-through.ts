@@ -3,7 +3,7 @@ import type { LayerName } from '@cache-system/contracts';
 import type { Cache, WriteOptions } from './cache.js';
 import type { Entry, Value } from './entry.js';
 import { ConditionFailed, KeyNotFound, LoadTimeout, MissingAtSource } from './errors.js';
-import type { Condition } from './mutation.js';
+import type { Condition, Outcome } from './mutation.js';
 import { reservedKey } from './tags.js';
 
 /** What a source has of a key. */
@@ -25,6 +25,8 @@ export type Fetch = (stale: Entry | undefined) => Promise<Loaded | undefined>;
 export interface ReadThroughOptions {
   /** Milliseconds for which nobody else asks the source. One that takes longer may be asked again. */
   readonly leaseMs: number;
+  /** Told of each answer to the question for the lease. */
+  readonly onLease?: ((outcome: Outcome) => void) | undefined;
 }
 
 export interface LoadedEntry {
@@ -62,10 +64,11 @@ export class ReadThrough {
     return stale ? this.refresh(key, fetch, options, stale) : this.run(key, fetch, options);
   }
 
-  private async run(key: string, fetch: Fetch, { leaseMs }: ReadThroughOptions): Promise<LoadedEntry> {
+  private async run(key: string, fetch: Fetch, { leaseMs, onLease }: ReadThroughOptions): Promise<LoadedEntry> {
     let overtaken = 0;
     for (const look of looks(leaseMs)) {
       const outcome = await this.cache.lease({ kind: 'lease', key, leaseMs });
+      onLease?.(outcome);
       if (outcome.status === 'leased') {
         const token = outcome.revision;
         const loaded = await this.fetchUnder(key, token, fetch);
@@ -86,12 +89,13 @@ export class ReadThrough {
   private async refresh(
     key: string,
     fetch: Fetch,
-    { leaseMs }: ReadThroughOptions,
+    { leaseMs, onLease }: ReadThroughOptions,
     stale: Entry,
   ): Promise<LoadedEntry> {
     const beside = refreshKey(key);
     for (const look of looks(leaseMs)) {
       const outcome = await this.cache.lease({ kind: 'lease', key: beside, leaseMs });
+      onLease?.(outcome);
       if (outcome.status === 'leased') {
         try {
           // Another one may have done it just before.

@@ -6,6 +6,7 @@ import { LayerUnavailable, StorageFull } from './errors.js';
 import type { KeyedLayer, Page, ReplicatedLayer, Replication } from './layer.js';
 import { contentAfter, type Mutation, type Outcome } from './mutation.js';
 import type { Outbox } from './outbox.js';
+import { NOT_TRUSTED, type ReadTrace } from './read-trace.js';
 import { CommandNotRun } from './redis/errors.js';
 
 /** How many replicas a write waits for, and how long. */
@@ -66,23 +67,27 @@ export class SharedTiers {
    * @param trustCopies false: only the deepest layer is asked
    * @throws LayerTimeout, LayerUnavailable
    */
-  async get(key: string, trustCopies: boolean): Promise<Fetched> {
+  async get(key: string, trustCopies: boolean, trace?: ReadTrace): Promise<Fetched> {
     const { copies, deepest } = this;
     if (!copies || !trustCopies) {
-      const entry = await this.truth.get(key);
+      if (copies) trace?.skip(['L2'], NOT_TRUSTED);
+      const entry = await this.ask(deepest, this.truth.get(key), trace);
       return { entry, layer: deepest, searched: [deepest], unavailable: [] };
     }
     const epoch = copies.currentEpoch;
     const unavailable: LayerName[] = [];
     try {
-      const copy = await copies.get(key);
+      const copy = await this.ask('L2', copies.get(key, trace), trace);
       if (copy) return { entry: copy, layer: 'L2', searched: ['L2'], unavailable };
     } catch {
       unavailable.push('L2');
     }
     const readAtMs = performance.now();
-    const entry = await this.truth.get(key);
-    if (entry && unavailable.length === 0) copies.fill(key, entry, epoch, readAtMs);
+    const entry = await this.ask(deepest, this.truth.get(key), trace);
+    if (entry && unavailable.length === 0) {
+      copies.fill(key, entry, epoch, readAtMs);
+      trace?.fences.push({ layer: 'L2', outcome: 'sent' });
+    }
     return { entry, layer: deepest, searched: unavailable.length > 0 ? [deepest] : ['L2', deepest], unavailable };
   }
 
@@ -92,9 +97,9 @@ export class SharedTiers {
   }
 
   /** The newest that was acknowledged. @throws LayerTimeout, LayerUnavailable */
-  async getFresh(key: string): Promise<Fetched> {
+  async getFresh(key: string, trace?: ReadTrace): Promise<Fetched> {
     const { deepest: layer } = this;
-    return { entry: await this.fresh(key), layer, searched: [layer], unavailable: [] };
+    return { entry: await this.ask(layer, this.fresh(key), trace), layer, searched: [layer], unavailable: [] };
   }
 
   /** As the next mutation will find it. @throws LayerTimeout, LayerUnavailable */
@@ -149,6 +154,10 @@ export class SharedTiers {
   missed(): void {
     if (this.inDoubt.size === 0) return;
     this.copies?.distrust().catch(() => undefined);
+  }
+
+  private ask<T>(layer: LayerName, answer: Promise<T | undefined>, trace?: ReadTrace): Promise<T | undefined> {
+    return trace ? trace.ask(layer, answer) : answer;
   }
 
   private forget(key: string, revision: number): void {

@@ -2,6 +2,7 @@ import type { Attributes } from './attributes.js';
 import type { Entry, Format, Value } from './entry.js';
 import { compress, decompress, type EntryAlgorithm } from './payload/compression.js';
 import { keyIdOf, open, seal } from './payload/encryption.js';
+import { TamperedPayload, UnknownEncryptionKey } from './payload/errors.js';
 import type { KeyRing } from './payload/key-ring.js';
 
 export interface StorageSettings {
@@ -36,6 +37,9 @@ export class NoEncryptionKey extends Error {
   }
 }
 
+/** Why a value cannot be read: it is sealed and there are no keys, or not that one; it is not what was sealed; it does not inflate. */
+export type UnreadableReason = 'no_keys' | 'unknown_key' | 'tampered' | 'damaged';
+
 /** A stored value cannot be turned back into what was written. */
 export class EntryUnreadable extends Error {}
 
@@ -44,6 +48,9 @@ export class EntryUnreadable extends Error {}
  * callers know them.
  */
 export class StoredForm {
+  /** How often values could not be read. */
+  readonly unreadable: Record<UnreadableReason, number> = { no_keys: 0, unknown_key: 0, tampered: 0, damaged: 0 };
+
   constructor(
     private settings: StorageSettings,
     private readonly keys?: KeyRing,
@@ -105,6 +112,7 @@ export class StoredForm {
       if (attributes.compression) payload = await decompress(payload, attributes.compression, attributes.rawBytes ?? 0);
       return { ...entry, payload };
     } catch (cause) {
+      this.unreadable[reasonOf(cause)]++;
       throw new EntryUnreadable((cause as Error).message, { cause });
     }
   }
@@ -115,6 +123,12 @@ export class StoredForm {
     const wanted = wish ?? (enabled && payload.length >= minSizeBytes);
     return wanted ? algorithm : undefined;
   }
+}
+
+function reasonOf(error: unknown): UnreadableReason {
+  if (error instanceof NoEncryptionKey) return 'no_keys';
+  if (error instanceof UnknownEncryptionKey) return 'unknown_key';
+  return error instanceof TamperedPayload ? 'tampered' : 'damaged';
 }
 
 /** What sealed bytes must not be taken for: those of another key, or of another kind. No key has a control character. */

@@ -3,6 +3,7 @@ import { type Entry, jsonValue } from './entry.js';
 import { ConditionFailed } from './errors.js';
 import { ownKey } from './l1/key-text.js';
 import { KEEP_EXPIRY, NO_EXPIRY, type Put } from './mutation.js';
+import type { ReadTrace } from './read-trace.js';
 
 /** No key of a caller has it. */
 const MARK = '\u0001';
@@ -60,16 +61,17 @@ export class Tags {
   }
 
   /** @param fresh as the next mutation would find it @throws LayerTimeout, LayerUnavailable */
-  async areCurrent(key: string, tags: readonly TagStamp[], fresh: boolean): Promise<boolean> {
-    const current = await Promise.all(
+  async areCurrent(key: string, tags: readonly TagStamp[], fresh: boolean, trace?: ReadTrace): Promise<boolean> {
+    const versions = await Promise.all(
       tags.map(async ({ tag, generation }) => {
         const name = tagKey(key, tag);
         const known = fresh ? undefined : (this.entries.peekVersion(name) ?? (await this.entries.loadVersion(name)));
         // What this node knows may be older than the entry: nobody is declared dead by it.
-        return known === generation || (await this.entries.fresh(name))?.version === generation;
+        return known === generation ? known : (await this.entries.fresh(name))?.version;
       }),
     );
-    return current.every(Boolean);
+    trace?.foundTags(tags, versions);
+    return tags.every(({ generation }, index) => generation === versions[index]);
   }
 
   /**

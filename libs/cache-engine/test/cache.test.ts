@@ -65,6 +65,24 @@ describe('what a load puts into L1', () => {
     expect(await text(cache, 'k')).toBe('"new"');
   });
 
+  test('is told by a read that is traced, with what kept it out', async () => {
+    const told = async (by = cache) => {
+      const trace = by.trace();
+      await by.load('k', false, trace);
+      return trace.fences;
+    };
+    expect(await told()).toEqual([{ layer: 'L1', outcome: 'kept' }]);
+    const release = shared.holdBackReads();
+    const loading = told();
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+    await put(cache, 'k', '"new"');
+    release();
+    expect(await loading).toEqual([{ layer: 'L1', outcome: 'overtaken' }]);
+    const cramped = node(shared, SETTINGS, new MemoryLayer(10_000)).cache;
+    await put(cache, 'k', `"${'x'.repeat(50_000)}"`);
+    expect(await told(cramped)).toEqual([{ layer: 'L1', outcome: 'no_room' }]);
+  });
+
   test('is not an entry that was removed meanwhile', async () => {
     const { loading, release } = await loadHeldBack();
     await cache.remove('k');

@@ -9,6 +9,7 @@ import { KeyNotFound } from '../src/errors.js';
 import type { Copy, CopyLayer } from '../src/layer.js';
 import { openCluster } from './layers.js';
 import { node, put, text } from './nodes.js';
+import type { ReadTrace } from '../src/read-trace.js';
 import { openTiers, type TieredNode } from './tiers.js';
 
 /** What was read so long ago must not become a copy any more. */
@@ -99,6 +100,46 @@ describe('copies in L2 above L3', () => {
     await writing;
     expect(seen).toBe('"new"');
     expect(await read('slow')).toBe('"new"');
+  });
+
+  test('are passed over for a reason that a read can tell', async () => {
+    const told = async (key: string, fresh = false) => {
+      const trace = reader.cache.trace();
+      await reader.cache.load(key, fresh, trace);
+      return trace;
+    };
+    const steps = ({ steps: all }: ReadTrace) => all.map(({ layer, outcome }) => `${layer} ${outcome}`);
+    await inL2('told', '"old"');
+    const hit = await told('told');
+    expect([steps(hit), hit.fences]).toEqual([['L2 hit'], [{ layer: 'L1', outcome: 'kept' }]]);
+    expect(steps(await told('told', true))).toEqual(['L1 skipped', 'L2 skipped', 'L3 hit']);
+
+    const before = held.waiting;
+    const release = held.holdBackWrites();
+    const writing = put(writer, 'told', '"new"');
+    await eventually('L3 has decided', () => held.waiting > before);
+    await eventually('the reader has heard it', () => reader.cache.peek('told') === undefined);
+    const fenced = await told('told');
+    release();
+    await writing;
+    expect(steps(fenced)).toEqual(['L2 fenced', 'L3 hit']);
+    expect(fenced.steps[0]!.reason).toBe('its copy is older than a change that was announced');
+    expect(fenced.fences).toEqual([
+      { layer: 'L2', outcome: 'sent' },
+      { layer: 'L1', outcome: 'kept' },
+    ]);
+
+    l2.freeze();
+    const late = await told('told');
+    const broken = await told('told');
+    l2.thaw();
+    expect([steps(late), steps(broken)]).toEqual([
+      ['L2 failed', 'L3 hit'],
+      ['L2 failed', 'L3 hit'],
+    ]);
+    expect(late.steps[0]!.reason).toMatch(/^it did not answer within \d+ ms$/);
+    expect(broken.steps[0]!.reason).toContain('circuit breaker');
+    await inL2('told again', '1');
   });
 
   test('of a write whose node died before it brought them up to date are not read by anybody', async () => {

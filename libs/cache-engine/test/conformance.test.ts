@@ -311,6 +311,15 @@ describe.each(Object.keys(STORES))('layer %s', (name) => {
       expect((await fill(second.revision, '"filled"')).status).toBe('created');
     });
 
+    test('that is only asked after goes to nobody, and passes to nobody where it has ended', async () => {
+      expect((await lease(0)).status).toBe('missing');
+      const { revision } = await lease(50);
+      expect(['taken', 'missing']).toContain((await lease(0)).status);
+      await eventually('the lease ends', async () => (await lease(0)).status === 'missing');
+      expect((await fill(revision, '"filled"')).status).toBe('created');
+      expect((await lease(0)).status).toBe('present');
+    });
+
     test('outlives a removal that was refused', async () => {
       const { revision } = await lease();
       expect((await apply({ kind: 'remove', key, condition: { versionIn: [1] } })).status).toBe('refused');

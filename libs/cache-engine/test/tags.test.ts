@@ -45,6 +45,23 @@ describe.each(Object.keys(SHARED_STORES))('tags on %s', (name) => {
     await eventually('the other node hears of it', async () => (await left()).join() === 'false,false,true,true');
   });
 
+  test('an entry that went with a tag says so to a read that is traced', async () => {
+    await put('told', ['kept', 'ended']);
+    const stored = (await one.read(`${NAMESPACE}:told`)).entry.attributes!.tags!;
+    await one.invalidateTag(NAMESPACE, 'ended');
+    const trace = one.trace();
+    expect(trace.look('L1', () => one.peek(`${NAMESPACE}:told`, trace))).toBeUndefined();
+    await expect(one.load(`${NAMESPACE}:told`, false, trace)).rejects.toBeInstanceOf(KeyNotFound);
+    expect(trace.steps).toMatchObject([{ layer: 'L1' }, { layer: 'L2', outcome: 'fenced' }]);
+    const [kept, ended] = trace.tags;
+    expect(kept).toEqual({ tag: 'kept', stored: stored[0]!.generation, current: stored[0]!.generation });
+    expect(ended!.stored).toBe(stored[1]!.generation);
+    expect(ended!.current).toBeGreaterThan(ended!.stored);
+    expect(trace.steps[1]!.reason).toBe(
+      `tag "ended" was invalidated (generation ${ended!.stored}, now ${ended!.current})`,
+    );
+  });
+
   test('an invalidated tag of another namespace takes nothing', async () => {
     await put('own', ['shared']);
     expect(await one.invalidateTag('foreign', 'shared')).toBeUndefined();

@@ -166,13 +166,9 @@ export const writeBehindSchema = z
       description: 'For how long the source has been behind with the oldest of them; null where there is none',
     }),
     dead_letters: z.number().int().min(0).meta({ description: 'Writes that were given up' }),
-    risk: z
-      .string()
-      .nullable()
-      .meta({
-        description:
-          'Why what is waiting may be lost although the layer that keeps it runs; null where nothing is known',
-      }),
+    risk: z.string().nullable().meta({
+      description: 'Why what is waiting may be lost although the layer that keeps it runs; null where nothing is known',
+    }),
     node: z
       .object({
         delivered: z.number().int().min(0),

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { timestampSchema } from './common.js';
 import { COMPRESSION_ALGORITHMS } from './config.js';
+import { explainSchema } from './explain.js';
+import { placeSchema } from './layers.js';
 
 /** Ten years: a longer ttl is more likely milliseconds sent for seconds than meant. */
 const MAX_TTL_SECONDS = 315_360_000;
@@ -37,13 +39,6 @@ export type MergeStrategy = (typeof MERGE_STRATEGIES)[number];
 
 const jsonValueSchema = z.json().meta({ id: 'JsonValue', description: 'Any JSON value, null included' });
 
-export const LAYERS = ['L1', 'L2', 'L3'] as const;
-export type LayerName = (typeof LAYERS)[number];
-const placeSchema = z
-  .enum([...LAYERS, 'SOURCE'])
-  .meta({ id: 'Place', description: 'A layer, or the source of the key' });
-export type Place = z.infer<typeof placeSchema>;
-
 export const readQuerySchema = z.strictObject({
   lease: z
     .string()
@@ -57,9 +52,14 @@ export const readQuerySchema = z.strictObject({
       example: 10,
     }),
   include_metadata: booleanQuerySchema.optional().meta({ description: 'Include the metadata of the entry' }),
+  explain: booleanQuerySchema.optional().meta({
+    description: 'Say why the answer is what it is, in `explain`, or in the `details` of an error. Never 304',
+  }),
   format: formatQuerySchema,
 });
 export type ReadQuery = z.infer<typeof readQuerySchema>;
+/** Without a body there is nothing to explain in. */
+export const headQuerySchema = readQuerySchema.omit({ explain: true });
 
 export const writeQuerySchema = z.strictObject({
   ttl: ttlQuerySchema.optional(),
@@ -216,7 +216,12 @@ export const readMetadataSchema = z
   .meta({ id: 'ReadMetadata' });
 
 export const readResponseSchema = z
-  .object({ key: z.string(), value: jsonValueSchema, metadata: readMetadataSchema.optional() })
+  .object({
+    key: z.string(),
+    value: jsonValueSchema,
+    metadata: readMetadataSchema.optional(),
+    explain: explainSchema.optional(),
+  })
   .meta({ id: 'ReadResponse' });
 
 export const writeResponseSchema = z

@@ -43,6 +43,17 @@ export const healthSchema = z
     uptime: z.string().meta({ example: '15d 4h 32m' }),
     version: z.string(),
     components: z.record(z.string(), componentHealthSchema).optional(),
+    unreadable_entries: z
+      .object({
+        no_keys: z.int().meta({ description: 'Sealed, and this node has no encryption keys' }),
+        unknown_key: z.int().meta({ description: 'Sealed with a key that this node does not have' }),
+        tampered: z.int().meta({ description: 'Not the bytes that were sealed, or not for this key' }),
+        damaged: z.int().meta({ description: 'Not the bytes that were compressed' }),
+      })
+      .optional()
+      .meta({
+        description: 'How often this node, since it has started, found stored entries that it could not read',
+      }),
     overall_performance: z
       .object({
         requests_per_second: z.number(),

@@ -1,5 +1,13 @@
-import { type BodyFormat, Cache, type Format, jsonText, KeyNotFound, type Told } from '@cache-system/cache-engine';
-import { type Place, readQuerySchema, type ReadQuery } from '@cache-system/contracts';
+import {
+  type BodyFormat,
+  Cache,
+  type Format,
+  jsonText,
+  KeyNotFound,
+  type Slot,
+  type Told,
+} from '@cache-system/cache-engine';
+import { type Explain, headQuerySchema, type Place, readQuerySchema, type ReadQuery } from '@cache-system/contracts';
 import { Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ApiError } from '../platform/http/api-error.js';
@@ -12,6 +20,8 @@ import { hitHeaders, type HitRemarks, readMetadata, readMetadataText } from './e
 import { Leases } from './leases.js';
 import { readPreconditions } from './preconditions.js';
 import { query } from './query.js';
+import { explainAnswer, explainCopy, explainError } from './read-explanation.js';
+import type { ReadRecord } from './read-record.js';
 import { readWish } from './read-wish.js';
 import { type Answer, type ReadWish, SourceReads } from './source-reads.js';
 
@@ -28,6 +38,7 @@ interface Hit {
   readonly hits: number;
   readonly layer: Place;
   readonly remarks?: HitRemarks;
+  readonly explain?: Explain | undefined;
 }
 
 /**
@@ -45,10 +56,11 @@ export class CacheReads {
   answer(request: FastifyRequest, reply: FastifyReply): void | Promise<void> {
     const format = responseFormat(request);
     const key = cacheKey(request);
-    const asked = { ...query(readQuerySchema, request), format };
+    const asked: Asked = { ...query(request.method === 'HEAD' ? headQuerySchema : readQuerySchema, request), format };
     const wish = readWish(request.headers['cache-control']);
-    const slot = wish.fresh ? undefined : this.cache.peek(key.full);
-    if (slot === undefined) return this.load(request, reply, key, asked, wish);
+    const record = asked.explain ? this.sources.record(key) : undefined;
+    const slot = wish.fresh ? undefined : this.peek(key, record);
+    if (slot === undefined) return this.load(request, reply, key, asked, wish, record);
     this.cache.countHit(slot);
     const { ascii, payloadBytes, hits } = slot;
     this.send(request, reply, key, asked, {
@@ -60,7 +72,15 @@ export class CacheReads {
       payloadBytes,
       hits,
       layer: 'L1',
+      explain: record && explainCopy(record),
     });
+  }
+
+  private peek(key: CacheKey, record: ReadRecord | undefined): Slot | undefined {
+    if (!record) return this.cache.peek(key.full);
+    const slot = record.layers.look('L1', () => this.cache.peek(key.full, record.layers));
+    if (slot) record.layers.foundTags(slot.attributes?.tags);
+    return slot;
   }
 
   private async load(
@@ -69,12 +89,14 @@ export class CacheReads {
     key: CacheKey,
     asked: Asked,
     wish: ReadWish,
+    record: ReadRecord | undefined,
   ): Promise<void> {
     let found: Answer;
     try {
-      found = await this.find(request, key, asked, wish);
-    } catch (error) {
-      throw cacheError(error, key.name);
+      found = await this.find(request, key, asked, wish, record);
+    } catch (cause) {
+      const error = cacheError(cause, key.name);
+      throw record ? await explainError(record, cause, error, this.cache, key) : error;
     }
     const { entry, layer, hits } = found;
     const { format, ascii, payload } = entry;
@@ -88,15 +110,22 @@ export class CacheReads {
       hits,
       layer,
       remarks: found,
+      explain: record && (await explainAnswer(record, found, this.cache, key)),
     });
   }
 
-  private async find(request: FastifyRequest, key: CacheKey, { lease }: Asked, wish: ReadWish): Promise<Answer> {
+  private async find(
+    request: FastifyRequest,
+    key: CacheKey,
+    { lease }: Asked,
+    wish: ReadWish,
+    record: ReadRecord | undefined,
+  ): Promise<Answer> {
     try {
-      return await this.sources.load(key, wish);
+      return await this.sources.load(key, wish, record);
     } catch (error) {
       if (lease === undefined || !(error instanceof KeyNotFound)) throw error;
-      return this.leases.answer(request, key, error, wish, lease);
+      return this.leases.answer(request, key, error, wish, lease, record);
     }
   }
 
@@ -107,23 +136,24 @@ export class CacheReads {
     { include_metadata: withMetadata, format }: Asked,
     hit: Hit,
   ): void {
-    const { stamp, ascii, payloadBytes, hits, layer, remarks } = hit;
+    const { stamp, ascii, payloadBytes, hits, layer, remarks, explain } = hit;
     const headers = hitHeaders(stamp, layer, remarks);
     if (request.headers['if-none-match'] !== undefined || request.headers['if-match'] !== undefined) {
       const outcome = readPreconditions(request, stamp.version);
       if (outcome === 'failed') throw new ApiError('PRECONDITION_FAILED', { key: key.name });
-      if (outcome === 'not-modified') return respond(request, reply, 304, headers);
+      if (outcome === 'not-modified' && !explain) return respond(request, reply, 304, headers);
     }
     if (format !== 'json' || hit.format !== 'json') {
       const value = leaf({ format: hit.format, payload: hit.payload() });
       const metadata = withMetadata ? readMetadata(stamp, payloadBytes, layer, hits) : undefined;
-      const document = { key: key.name, value, metadata };
+      const document = { key: key.name, value, metadata, explain };
       return respondDocument(request, reply, format, 200, headers, document, 'ReadResponse');
     }
     headers.push('Content-Type', CONTENT_TYPES.json);
     const keyText = JSON.stringify(key.name);
-    const rest = withMetadata ? `,"metadata":${readMetadataText(stamp, payloadBytes, layer, hits)}}` : '}';
+    const metadata = withMetadata ? `,"metadata":${readMetadataText(stamp, payloadBytes, layer, hits)}` : '';
+    const rest = explain ? `${metadata},"explain":${JSON.stringify(explain)}}` : `${metadata}}`;
     const body = `{"key":${keyText},"value":${hit.text()}${rest}`;
-    respond(request, reply, 200, headers, body, ascii && keyText.length === Buffer.byteLength(keyText));
+    respond(request, reply, 200, headers, body, ascii && !explain && keyText.length === Buffer.byteLength(keyText));
   }
 }

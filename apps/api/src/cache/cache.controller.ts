@@ -246,9 +246,16 @@ export class CacheController {
   })
   @ApiOperation({
     summary: 'Retrieve an entry',
-    description: 'The value as it was stored, byte for byte. `If-None-Match` gives 304.',
+    description:
+      'The value as it was stored, byte for byte. `If-None-Match` gives 304. With `explain=true` the answer says why it is what it is; a 404, 500, 502 or 504 has the same as `details.explain`.',
   })
-  @ApiOkResponse({ standardSchema: readResponseSchema, example: examples.read })
+  @ApiOkResponse({
+    standardSchema: readResponseSchema,
+    examples: {
+      plain: { summary: 'with `include_metadata=true`', value: examples.read },
+      explained: { summary: 'with `explain=true`', value: examples.explained },
+    },
+  })
   @ApiResponse({ status: 304, description: 'The entry still has the ETag given' })
   @ApiErrors(...READ_ERRORS, 'CACHE_KEY_NOT_FOUND', 'PRECONDITION_FAILED')
   readEntry(@Req() request: FastifyRequest, @Res() reply: FastifyReply): void | Promise<void> {

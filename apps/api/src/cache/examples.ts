@@ -14,6 +14,28 @@ const JOB = {
   started_at: '2026-01-15T10:15:00.000Z',
   ended_at: null,
 };
+const EXPLAIN = {
+  result:
+    'L2 has the entry, which is current; L1 has one that is not used: this node does not know the tags of its copy to be current',
+  status: 'hit',
+  layer: 'L2',
+  duration_ms: 0.912,
+  layers: [
+    {
+      layer: 'L1',
+      outcome: 'fenced',
+      reason: 'this node does not know the tags of its copy to be current',
+      duration_ms: 0.007,
+    },
+    { layer: 'L2', outcome: 'hit', reason: null, duration_ms: 0.431 },
+  ],
+  looks: 1,
+  fences: [{ layer: 'L1', outcome: 'kept' }],
+  tags: [{ tag: 'user', stored_generation: '1768472100000017', current_generation: '1768472100000017' }],
+  lease: null,
+  source: null,
+  backplane: { trusted: true, epoch: 0 },
+};
 const WRITE_METADATA = { ...STAMP, size_bytes: 30, compression_ratio: 1, replicated_to: [] };
 
 /** Requests and responses that the OpenAPI document shows. */
@@ -27,6 +49,7 @@ export const examples = {
     value: VALUE,
     metadata: { ...STAMP, hit_count: 47, size_bytes: 30, cache_layer: 'L1' },
   },
+  explained: { key: 'user:12345', value: VALUE, explain: EXPLAIN },
   created: { key: 'user:12345', status: 'created', metadata: WRITE_METADATA, cache_layers: ['L1', 'L2'] },
   updated: { key: 'user:12345', status: 'updated', metadata: WRITE_METADATA, cache_layers: ['L1', 'L2'] },
   list: {

@@ -14,6 +14,7 @@ import { preferences } from '../platform/http/prefer.js';
 import { CacheKeyNotFound } from './cache-errors.js';
 import type { CacheKey } from './cache-key.js';
 import { KeyChanges } from './key-changes.js';
+import type { ReadRecord } from './read-record.js';
 import { type Answer, type ReadWish, SourceReads, staleAnswer } from './source-reads.js';
 
 /** Who holds a lease may die with it, which nobody tells of. */
@@ -46,6 +47,7 @@ export class Leases {
     missed: KeyNotFound,
     wish: ReadWish,
     leaseSeconds: number,
+    record?: ReadRecord,
   ): Promise<Answer> {
     requireWriter(request);
     const giveUpAtMs = performance.now() + waitMs(request);
@@ -57,14 +59,20 @@ export class Leases {
         const leased = stale ? refreshKey(key.full) : key.full;
         const outcome = await this.cache.lease({ kind: 'lease', key: leased, leaseMs: leaseSeconds * 1000 });
         if (outcome.status === 'leased') {
+          record?.noteLease({ state: 'granted', endsAtMs: Date.now() + leaseSeconds * 1000 });
           const token = stale ? `${outcome.revision}.${stale.version}` : String(outcome.revision);
           throw new CacheKeyNotFound(key.name, miss, { 'X-Cache-Lease': token });
         }
-        if (stale) return staleAnswer(stale, miss);
+        if (outcome.status === 'taken') record?.noteLease({ state: 'taken', endsAtMs: outcome.leaseEndsMs });
+        if (stale) {
+          if (record) record.staleReason = 'somebody else has the lease to fill the key';
+          return staleAnswer(stale, miss);
+        }
         const leftMs = giveUpAtMs - performance.now();
         if (leftMs <= 0) throw new CacheKeyNotFound(key.name, miss, { 'Retry-After': '1' });
         if (outcome.status === 'taken') await change.within(Math.min(leftMs, LOOK_AGAIN_MS));
-        return await this.reads.load(key, wish);
+        record?.layers.again();
+        return await this.reads.load(key, wish, record);
       } catch (error) {
         if (!(error instanceof KeyNotFound)) throw error;
         miss = error;

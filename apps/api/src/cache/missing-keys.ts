@@ -5,12 +5,14 @@ export class MissingKeys {
   /** Until when, in milliseconds of `performance.now()`; the oldest first. */
   private readonly untilMs = new Map<string, number>();
 
-  has(key: string): boolean {
+  /** Milliseconds for which it is still known that a key is missing; 0: it is not known to be. */
+  leftMs(key: string): number {
     const untilMs = this.untilMs.get(key);
-    if (untilMs === undefined) return false;
-    if (untilMs > performance.now()) return true;
+    if (untilMs === undefined) return 0;
+    const leftMs = untilMs - performance.now();
+    if (leftMs > 0) return leftMs;
     this.untilMs.delete(key);
-    return false;
+    return 0;
   }
 
   note(key: string, forMs: number): void {

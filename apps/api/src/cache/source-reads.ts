@@ -22,8 +22,11 @@ import { SourceTimeout } from '../sources/source.js';
 import { fromSource } from '../sources/source-value.js';
 import { type OpenSource, Sources } from '../sources/sources.js';
 import type { CacheKey } from './cache-key.js';
+import { isoTime } from './entry-text.js';
 import { MissingKeys } from './missing-keys.js';
+import { ReadRecord } from './read-record.js';
 import { SourceDeliveries } from './source-deliveries.js';
+import { noted, type SourceCall } from './source-call.js';
 
 /** Beyond the time that a call of a source may take at most, for what comes before and after it. */
 const LEASE_MARGIN_MS = 2000;
@@ -54,6 +57,7 @@ interface Load {
   entry?: Promise<LoadedEntry>;
   /** Its key was told to have changed, without there having been an entry to tell it by. */
   wasOvertaken: boolean;
+  readonly call: SourceCall;
 }
 
 /** Reads of what L1 does not have: from the layers below, and from the source of the key where it has one. */
@@ -74,17 +78,23 @@ export class SourceReads {
     cache.onChange((change) => this.distrust(change));
   }
 
+  /** For a read whose caller asks why it is answered as it is. */
+  record(key: CacheKey): ReadRecord {
+    return new ReadRecord(this.cache.trace(), this.sources.find(key.namespace, key.name)?.source.name);
+  }
+
   /** @throws KeyNotFound, EntryUnreadable, LayerTimeout, LayerUnavailable, SourceTimeout, SourceUnavailable, SourceRefused */
-  async load(key: CacheKey, wish: ReadWish = PLAIN_WISH): Promise<Answer> {
+  async load(key: CacheKey, wish: ReadWish = PLAIN_WISH, record?: ReadRecord): Promise<Answer> {
     try {
-      return await this.cache.load(key.full, wish.fresh);
+      return await this.cache.load(key.full, wish.fresh, record?.layers);
     } catch (error) {
+      if (record && wish.onlyIfCached) record.sourceReason = 'only-if-cached asks no source';
       const source = wish.onlyIfCached ? undefined : this.sources.find(key.namespace, key.name);
-      if (error instanceof KeyNotFound) return this.missed(key, wish, source, error);
+      if (error instanceof KeyNotFound) return this.missed(key, wish, source, error, record);
       // The source knows what the layers cannot tell now.
       const isOutage = error instanceof LayerTimeout || error instanceof LayerUnavailable;
       if (!isOutage || !source || wish.fresh) throw error;
-      return sourceAnswer(await this.once(`outage ${key.full}`, () => this.direct(key, source)));
+      return sourceAnswer(await this.once(`outage ${key.full}`, (load) => this.direct(key, source, load), record));
     }
   }
 
@@ -124,39 +134,60 @@ export class SourceReads {
     { maxStaleSeconds }: ReadWish,
     source: OpenSource | undefined,
     miss: KeyNotFound,
+    record: ReadRecord | undefined,
   ): Promise<Answer> {
     const { stale } = miss;
-    if (stale && isWithin(stale, maxStaleSeconds * 1000)) return staleAnswer(stale, miss);
-    if (!source || this.missing.has(key.full)) throw miss;
-    return stale ? this.renewed(key, source, stale, miss) : sourceAnswer(await this.fetched(key, source));
+    if (stale && isWithin(stale, maxStaleSeconds * 1000)) {
+      if (record) record.staleReason = 'the request takes it with max-stale';
+      return staleAnswer(stale, miss);
+    }
+    if (!source) throw miss;
+    const missingMs = this.missing.leftMs(key.full);
+    if (missingMs > 0) {
+      if (record) record.sourceReason = `it is known to have no such key until ${isoTime(Date.now() + missingMs)}`;
+      throw miss;
+    }
+    if (stale) return this.renewed(key, source, stale, miss, record);
+    return sourceAnswer(await this.fetched(key, source, undefined, record));
   }
 
   /** Serves what there was, while it is fetched anew or where that comes to nothing. */
-  private async renewed(key: CacheKey, source: OpenSource, stale: Entry, miss: KeyNotFound): Promise<Answer> {
+  private async renewed(
+    key: CacheKey,
+    source: OpenSource,
+    stale: Entry,
+    miss: KeyNotFound,
+    record: ReadRecord | undefined,
+  ): Promise<Answer> {
     const { whileRevalidateMs = 0, ifErrorMs = 0 } = stale.attributes?.staleness ?? {};
-    const renewal = this.fetched(key, source, stale);
+    const renewal = this.fetched(key, source, stale, record);
+    const served = (reason: string): Answer => {
+      if (record) record.staleReason = reason;
+      return staleAnswer(stale, miss);
+    };
     if (isWithin(stale, whileRevalidateMs)) {
       renewal.catch(() => undefined);
-      return staleAnswer(stale, miss);
+      return served('it may be served while the source is asked anew (stale_while_revalidate)');
     }
     if (!isWithin(stale, ifErrorMs)) return sourceAnswer(await renewal);
     const softly = delay(source.definition.soft_timeout_ms, undefined, { ref: false });
     try {
       const loaded = await Promise.race([renewal, softly]);
-      return loaded ? sourceAnswer(loaded) : staleAnswer(stale, miss);
+      return loaded ? sourceAnswer(loaded) : served('it may be served while the source is slow (stale_if_error)');
     } catch (error) {
       if (error instanceof KeyNotFound) throw error;
-      return staleAnswer(stale, miss);
+      return served('it may be served where the source fails (stale_if_error)');
     }
   }
 
   /** @throws KeyNotFound, SourceTimeout, SourceUnavailable, SourceRefused, LayerTimeout, LayerUnavailable */
-  private fetched(key: CacheKey, source: OpenSource, stale?: Entry): Promise<LoadedEntry> {
+  private fetched(key: CacheKey, source: OpenSource, stale?: Entry, record?: ReadRecord): Promise<LoadedEntry> {
     const { hard_timeout_ms: timeoutMs, negative_ttl: negativeTtl } = source.definition;
-    return this.once(key.full, async (load) => {
+    const begin = async (load: Load) => {
       try {
         const fetch = (known: Entry | undefined) => this.fetch(key, source, known, load);
-        const options = { leaseMs: timeoutMs + LEASE_MARGIN_MS };
+        const onLease = (lease: NonNullable<SourceCall['lease']>) => (load.call.lease = lease);
+        const options = { leaseMs: timeoutMs + LEASE_MARGIN_MS, onLease };
         const loaded = await source.limit.execute(() => this.through.load(key.full, fetch, options, stale));
         // The last moment in which that may have happened.
         if (loaded.isKept && load.wasOvertaken) await this.cache.discard(key.full).catch(() => false);
@@ -170,7 +201,8 @@ export class SourceReads {
           ? new SourceTimeout(source.source.name, error.limitMs, { cause: error })
           : error;
       }
-    });
+    };
+    return this.once(key.full, begin, record);
   }
 
   private noteFilled(key: string): void {
@@ -184,48 +216,72 @@ export class SourceReads {
   }
 
   /** One load for all that ask for it on this node. */
-  private once(name: string, begin: (load: Load) => Promise<LoadedEntry>): Promise<LoadedEntry> {
-    const running = this.loads.get(name)?.entry;
-    if (running) return running;
-    const load: Load = { wasOvertaken: false };
+  private once(
+    name: string,
+    begin: (load: Load) => Promise<LoadedEntry>,
+    record: ReadRecord | undefined,
+  ): Promise<LoadedEntry> {
+    const running = this.loads.get(name);
+    if (running?.entry) {
+      record?.joined(running.call, true);
+      return running.entry;
+    }
+    const load: Load = { wasOvertaken: false, call: { outcome: 'not_asked' } };
+    record?.joined(load.call, false);
     this.loads.set(name, load);
     load.entry = begin(load).finally(() => this.loads.delete(name));
     return load.entry;
   }
 
-  private async direct(key: CacheKey, source: OpenSource): Promise<LoadedEntry> {
-    const loaded = await source.limit.execute(() => this.fetch(key, source, undefined, undefined));
+  private async direct(key: CacheKey, source: OpenSource, load: Load): Promise<LoadedEntry> {
+    const loaded = await source.limit.execute(() => this.ask(key, source, undefined, load));
     if (!loaded) throw new KeyNotFound(this.cache.layerNames);
     return unkept(loaded);
   }
 
+  /** What was written behind the source, or what that has. */
   private async fetch(
     key: CacheKey,
-    { source, definition }: OpenSource,
+    found: OpenSource,
     stale: Entry | undefined,
-    load: Load | undefined,
+    load: Load,
   ): Promise<Loaded | undefined> {
-    const lives = {
-      staleWhileRevalidateSeconds: definition.stale_while_revalidate,
-      staleIfErrorSeconds: definition.stale_if_error,
-    };
-    // What was written behind it, the source cannot know yet.
+    const { source, definition } = found;
     const written = source.store && (await this.deliveries.pending(key.full));
-    if (written) {
-      return { value: written, contentType: written.attributes?.contentType, ttlSeconds: definition.ttl, ...lives };
-    }
+    if (!written) return this.ask(key, found, stale, load);
+    load.call.reason = 'it is behind: what the key was last written to be has not reached it yet';
+    const { contentType } = written.attributes ?? {};
+    return { value: written, contentType, ttlSeconds: definition.ttl, ...stalenessOf(found) };
+  }
+
+  private async ask(
+    key: CacheKey,
+    found: OpenSource,
+    stale: Entry | undefined,
+    load: Load,
+  ): Promise<Loaded | undefined> {
+    const { source, definition } = found;
     const etag = stale?.attributes?.sourceTag;
     const signal = AbortSignal.timeout(definition.hard_timeout_ms + LEASE_MARGIN_MS);
-    const result = await source.load(key.name, etag === undefined ? undefined : { etag }, signal);
+    const known = etag === undefined ? undefined : { etag };
+    const result = await noted(load.call, () => source.load(key.name, known, signal));
     if (result.status === 'missing') return undefined;
+    const lives = stalenessOf(found);
     // What was read before the key was told to have changed is not kept.
-    const ttlSeconds = load?.wasOvertaken ? 0 : result.ttlSeconds;
+    const ttlSeconds = load.wasOvertaken ? 0 : result.ttlSeconds;
     if (result.status === 'unchanged') {
       if (!stale) throw new Error(`${source.name} says that nothing has changed`);
       return { value: stale, contentType: stale.attributes?.contentType, sourceTag: etag, ttlSeconds, ...lives };
     }
     return { ...fromSource(source, result.value), sourceTag: result.etag, ttlSeconds, ...lives };
   }
+}
+
+function stalenessOf({ definition }: OpenSource) {
+  return {
+    staleWhileRevalidateSeconds: definition.stale_while_revalidate,
+    staleIfErrorSeconds: definition.stale_if_error,
+  };
 }
 
 function isWithin(entry: Entry, staleMs: number): boolean {

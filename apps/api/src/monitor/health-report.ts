@@ -25,7 +25,7 @@ export class HealthReport {
       timestamp: new Date().toISOString(),
       uptime: uptimeText(process.uptime()),
       version: VERSION,
-      ...(detailed && { components }),
+      ...(detailed && { components, unreadable_entries: { ...this.cache.unreadable } }),
       overall_performance: {
         requests_per_second: requestsPerSecond,
         average_response_time_ms: averageResponseTimeMs,

@@ -127,6 +127,8 @@ for i = 1, count do
       answer(8, revision)
     elseif leaseEnds and leaseEnds > now then
       answer(10, revision, 0, 0, 0, leaseEnds)
+    elseif ttl == 0 then
+      answer(5, revision)
     else
       local held = struct.pack('>dddddddd', 0, revision, 0, 0, 0, revision, now + ttl, 0)
       redis.call('SET', key, ABSENT .. held, 'PX', ttl + ${REMEMBER_MS})
