@@ -80,12 +80,14 @@ onRealStores('a stored entry that is not as it was written', () => {
     ['all zeros', (record: Buffer) => record.fill(0)],
     ['all ones', (record: Buffer) => record.fill(255)],
     ['with attributes that are none', (record: Buffer) => record.fill(0x7b, 72, 100)],
-  ])('%s is as good as none, and does no harm', async (name, change) => {
+  ])('%s is as good as none, does no harm, and can be replaced', async (name, change) => {
     const harm = await remember(service);
     const key = `damaged ${name}`;
     await stored(key, 'x'.repeat(2000), { tags: ['of-it'], compress: 'gzip' }, change);
     expectError(await service.client.get(entryPath(key)), 404, 'CACHE_KEY_NOT_FOUND');
     expect((await service.client.get('/v1/cache?prefix=damaged')).status).toBe(200);
+    expect((await service.client.put(entryPath(key), { value: 'new' })).status).toBeLessThan(300);
+    expect((await service.client.get(entryPath(key))).json).toMatchObject({ value: 'new' });
     await harm.expectUnharmed();
   });
 });

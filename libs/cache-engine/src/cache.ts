@@ -656,8 +656,9 @@ export class Cache {
       if (applied.outcome.status !== 'unproven') return applied;
       current = mutation;
       const entry = await this.shared.fresh(mutation.key);
-      if (!entry) continue;
-      if (await this.isAlive(mutation.key, entry, true)) {
+      // There is none any more, or it cannot be read: nobody will ever know more of it.
+      if (!entry) await this.bury(mutation.key, applied.outcome);
+      else if (await this.isAlive(mutation.key, entry, true)) {
         const { tags = [] } = entry.attributes ?? {};
         if (mutation.kind === 'touch') await this.tags.outlive(mutation.key, tags, mutation.ttlMs);
         current = proven(mutation, entry);
@@ -669,7 +670,7 @@ export class Cache {
   }
 
   /** Removes an entry that is as good as gone, unless there is another one by now. */
-  private async bury(key: string, { version }: Entry): Promise<void> {
+  private async bury(key: string, { version }: { readonly version: number }): Promise<void> {
     await this.shared.apply({ kind: 'remove', key, condition: { versionIn: [version], checked: version } }, false);
   }
 

@@ -99,7 +99,7 @@ export type Outcome =
       readonly revision: number;
     }
   /** Nothing was done: there is a conditional entry, and its caller has to find out whether it is alive. */
-  | { readonly status: 'unproven'; readonly revision: number }
+  | { readonly status: 'unproven'; readonly revision: number; readonly version: number }
   | { readonly status: 'taken'; readonly revision: number; readonly leaseEndsMs: number };
 
 /** Who may fill a key, and until when nobody else may. */
@@ -156,7 +156,7 @@ export function decide(mutation: Mutation, known: Known, revision: number, nowMs
   const { stored, lease } = known;
   const current = stored && !isExpired(stored.expiresAtMs, nowMs) ? stored : undefined;
   if (current && isConditional(current.attributes) && !isKnownAlive(current, mutation)) {
-    return { status: 'unproven', revision };
+    return { status: 'unproven', revision, version: current.version };
   }
   if (!holds(mutation.condition, current)) return { status: 'refused', revision };
   if (mutation.condition?.lease !== undefined && mutation.condition.lease !== lease?.token) {

@@ -86,6 +86,7 @@ export function readOutcomes(reply: readonly number[], mutations: readonly Mutat
     const status = STATUSES[next()] ?? 'refused';
     const [revision, version, createdAtMs, updatedAtMs] = [next(), next(), next(), next()];
     const endsAtMs = clock.toOwn(next());
+    if (status === 'unproven') return { status, revision, version };
     if (status === 'taken') return { status, revision, leaseEndsMs: endsAtMs };
     if (status !== 'created' && status !== 'updated' && status !== 'touched') return { status, revision };
     const stamp = { version, revision, createdAtMs, updatedAtMs, expiresAtMs: endsAtMs };

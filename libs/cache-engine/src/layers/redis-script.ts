@@ -106,7 +106,7 @@ for i = 1, count do
   end
   if kind == 'g' then
     changed = false
-    answer(11, revision)
+    answer(11, revision, version)
   elseif condition ~= '' and not holds(condition, version, lease) then
     changed = false
     answer(4, revision)
