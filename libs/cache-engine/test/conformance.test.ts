@@ -1,4 +1,5 @@
 import { type Entry, jsonText, jsonValue } from '../src/entry.js';
+import { MalformedCursor } from '../src/errors.js';
 import type { Layer } from '../src/layer.js';
 import { type Condition, type Increment, KEEP_EXPIRY, NO_EXPIRY, type Outcome, type Put } from '../src/mutation.js';
 import { eventually } from '../../../tools/harness/eventually.mjs';
@@ -345,6 +346,15 @@ describe.each(Object.keys(STORES))('layer %s', (name) => {
     } while (cursor !== undefined);
     expect([...new Set(found)].sort()).toEqual([...wanted].sort());
   });
+
+  // Nobody but this process gives the layer in memory a cursor.
+  const onlyOurs = name === 'memory' ? test.skip : test;
+  onlyOurs.each(['', 'abc', '-1', '1e3', 'ab:0', `${'0'.repeat(40)}:x`, 'x'.repeat(5000)])(
+    'refuses a cursor that no scan has given (%#)',
+    async (cursor) => {
+      await expect(layer.scan('scan:', cursor, 40)).rejects.toBeInstanceOf(MalformedCursor);
+    },
+  );
 
   test('answers a check', async () => {
     await expect(layer.check()).resolves.toBeUndefined();
