@@ -527,6 +527,8 @@ export class Cache {
     const around = this.isAround(options);
     // What is kept for the cache itself must not be kept from it by a full L1.
     if (served) this.requireRoom(key, served, options);
+    // What the backplane tells us of our own change may come before the answer, and drops the copy that has been counted.
+    const hits = this.l1.hitsOf(key);
     const ticket = this.inFlight.enter(key);
     const { epoch } = this.backplane;
     try {
@@ -542,7 +544,7 @@ export class Cache {
       const entry = served ? { ...stored, payload: served.payload } : stored;
       const newest = this.inFlight.settle(ticket, outcome.revision);
       if (around) this.l1.drop(key);
-      const inL1 = !around && newest && this.hold(key, entry, 0, epoch);
+      const inL1 = !around && newest && this.hold(key, entry, hits, epoch);
       const { confirmedBy, confirmed, wanted } = replication;
       if (confirmed < wanted) {
         throw new ReplicationIncomplete(this.shared.deepest, entry.version, confirmedBy, wanted);
