@@ -543,6 +543,8 @@ export class Cache {
       if (!stored) throw new Error(`a ${mutation.kind} came out as ${outcome.status}`);
       const entry = served ? { ...stored, payload: served.payload } : stored;
       const newest = this.inFlight.settle(ticket, outcome.revision);
+      // Who asks next on this node may come before the backplane has told us.
+      this.tell({ key });
       if (around) this.l1.drop(key);
       const inL1 = !around && newest && this.hold(key, entry, hits, epoch);
       const { confirmedBy, confirmed, wanted } = replication;
@@ -583,6 +585,7 @@ export class Cache {
       if (applied.outcome.status === 'refused') throw new ConditionFailed();
       this.inFlight.settle(ticket, applied.outcome.revision);
       this.l1.dropOlder(key, applied.outcome.revision);
+      this.tell({ key });
       // What the backplane has told us of our own change may have come before the answer.
       return { applied, dropped: held && this.l1.peek(key, Date.now()) === undefined };
     } finally {
