@@ -5,17 +5,20 @@ import { findCommand } from '../tools/harness/installed.mjs';
 import { prepare } from '../tools/setup/prepare.mjs';
 import { fill } from './fill.mjs';
 import { startServers } from './servers.mjs';
+import { strategyCases } from './strategies.mjs';
 import { load } from './wrk.mjs';
 
 /**
  * `npm run bench`: what a read and a write cost, against a bare Fastify route and webdis in the same run. Rounds are
- * interleaved, so that a machine that slows down slows down everybody; medians are reported.
+ * interleaved, so that a machine that slows down slows down everybody; medians are reported, and written to
+ * docs/benchmarks.md. `npm run bench -- <case> …` measures these cases and their peers, and writes nothing. BENCH_ROUNDS,
+ * BENCH_SECONDS and BENCH_KEYS say how often, how long and of how many keys.
  */
 const REPORT = fileURLToPath(new URL('../docs/benchmarks.md', import.meta.url));
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 7);
 const SECONDS = Number(process.env['BENCH_SECONDS'] ?? 4);
 /** A third fits into the 64 MiB that L1 has here. */
-const KEYS = 100_000;
+const KEYS = Number(process.env['BENCH_KEYS'] ?? 100_000);
 const VALUE = { text: 'x'.repeat(1000 - '{"text":""}'.length) };
 const PUT_BODY = JSON.stringify({ value: VALUE });
 
@@ -52,7 +55,14 @@ const webdisEnv = { ...env, BENCH_BODY: JSON.stringify(VALUE) };
 /** @param {number} span */
 const bulk = (span) => ({ ...env, BENCH_SPAN: String(span) });
 
-/** @type {Record<string, { peer: 'fastify-get' | 'fastify-put' | 'fastify-mget', target?: number, run: (seconds: number) => Promise<import('./wrk.mjs').Measurement> }>} */
+/**
+ * @typedef {object} Case
+ * @property {string} peer the case that it is compared with
+ * @property {number} [target]
+ * @property {() => Promise<boolean>} [isRefused] whether the server does not offer it
+ * @property {(seconds: number) => Promise<import('./wrk.mjs').Measurement>} run
+ */
+/** @type {Record<string, Case>} */
 const CASES = {
   'fastify-get': { peer: 'fastify-get', run: (seconds) => load(fastify.url, 'one-key.lua', { seconds, env }) },
   'l1-get': {
@@ -109,12 +119,15 @@ const CASES = {
     run: (seconds) => load(onRedis.url, 'bulk-get.lua', { seconds, env: bulk(100), ...keyOf(onRedis) }),
   },
   'l1-get-2-processes': { peer: 'fastify-get', run: (seconds) => loadPair('one-key.lua', seconds) },
+  ...strategyCases(servers, { keys: KEYS, body: PUT_BODY }),
   'put-2-processes': { peer: 'fastify-put', run: (seconds) => loadPair('put.lua', seconds) },
 };
 const only = process.argv.slice(2);
-const names = Object.keys(CASES).filter(
-  (name) => only.length === 0 || only.includes(name) || name.startsWith('fastify'),
-);
+const wanted = only.length === 0 ? Object.keys(CASES) : only;
+const peers = wanted.flatMap((name) => CASES[name]?.peer ?? []);
+const names = Object.keys(CASES).filter((name) => wanted.includes(name) || peers.includes(name));
+/** @type {string[]} */
+const refused = [];
 
 /** @type {Map<string, import('./wrk.mjs').Measurement[]>} */
 const measured = new Map(names.map((name) => [name, []]));
@@ -122,15 +135,18 @@ try {
   console.log('Filling the stores …');
   await Promise.all([onRedis, embedded, onCluster].map((api) => fill(api, KEYS, PUT_BODY)));
   await Promise.all([webdisSet(), ...pair.map((api) => fill(api, 1, PUT_BODY))]);
+  servers.pinSource();
+  for (const name of names) if (await CASES[name]?.isRefused?.()) refused.push(name);
+  const offered = names.filter((name) => !refused.includes(name));
   for (let round = 0; round <= ROUNDS; round++) {
-    for (const name of names) {
+    for (const name of offered) {
       const result = await CASES[name]?.run(round === 0 ? 1 : SECONDS);
       // The first round warms up.
       if (round > 0 && result) measured.get(name)?.push(result);
     }
     if (round > 0)
       console.log(
-        `round ${round}/${ROUNDS}: ${names.map((name) => `${name} ${Math.round(measured.get(name)?.at(-1)?.requestsPerSecond ?? 0)}`).join('  ')}`,
+        `round ${round}/${ROUNDS}: ${offered.map((name) => `${name} ${Math.round(measured.get(name)?.at(-1)?.requestsPerSecond ?? 0)}`).join('  ')}`,
       );
   }
 } finally {
@@ -170,6 +186,7 @@ function median(name, figure) {
 
 function report() {
   const rows = names.map((name) => {
+    if (refused.includes(name)) return [name, 'refused', '', '', '', '', ''];
     const { peer = 'fastify-get', target } = CASES[name] ?? {};
     const ratios = (measured.get(name) ?? []).map(
       (one, round) => one.requestsPerSecond / (measured.get(peer)?.[round]?.requestsPerSecond ?? NaN),

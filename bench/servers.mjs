@@ -6,6 +6,8 @@ import { createClient } from 'redis';
 import { startApi } from '../tools/harness/api-process.mjs';
 import { startRedisCluster } from '../tools/harness/redis-cluster.mjs';
 import { startRedis } from '../tools/harness/redis-process.mjs';
+import { startSource } from './source.mjs';
+import { COLD_TTL_SECONDS, sourcesConfig } from './strategies.mjs';
 import { createTemporaryFolder, findFreePort, spawnTied } from '../tools/harness/tied-process.mjs';
 
 const SERVER_CORE = '0';
@@ -17,13 +19,13 @@ const LIMITS = {
   RATE_LIMITS__TIERS__ENTERPRISE__BURST_SIZE: '10000000',
 };
 
-/** @param {import('node:child_process').ChildProcess} process @param {string} core */
+/** @param {{ readonly pid?: number | undefined }} process @param {string} core */
 function pin(process, core) {
   execFileSync('taskset', ['-acp', core, String(process.pid)], { stdio: 'ignore' });
 }
 
 /**
- * Everything that is measured: each server on the first core, Redis, the cluster and the load on the second.
+ * Everything that is measured: each server on the first core; Redis, the cluster, the source and the load on the second.
  *
  * @param {{ getBody: string, putBody: string, keys: number, value: string }} options `keys` of them have the `value`
  */
@@ -38,21 +40,35 @@ export async function startServers({ getBody, putBody, keys, value }) {
     env: { ...LIMITS, CACHE__LAYERS__L1__SIZE_MB: '64', REDIS_CLUSTER_NODES: cluster.addresses },
   });
   const pair = await Promise.all([0, 1].map(() => startPeer(redis.url)));
-  for (const { process } of [onRedis, embedded, onCluster, ...pair]) pin(process, SERVER_CORE);
+  const source = await startSource(value);
+  const withSources = await startApi({
+    env: {
+      ...LIMITS,
+      CACHE__LAYERS__L1__SIZE_MB: '64',
+      REDIS_URL: `${redis.url}/3`,
+      CACHE__SOURCES: sourcesConfig(source.url),
+    },
+  });
+  for (const { process } of [onRedis, embedded, onCluster, withSources, ...pair]) pin(process, SERVER_CORE);
   const peerRedisUrl = `${redis.url}/2`;
   await fillRedis(peerRedisUrl, keys, value);
-  const fastify = await startFastify(getBody, putBody, peerRedisUrl);
+  const fastify = await startFastify(getBody, putBody, peerRedisUrl, source.url);
   const webdis = await startWebdis(redis.port);
   return {
     onRedis,
     embedded,
     onCluster,
+    withSources,
+    source,
+    /** To be called when the stores are filled. */
+    pinSource: () => pin(process, LOAD_CORE),
     pair,
     fastify,
     webdis,
     stop: async () => {
-      await Promise.all([onRedis, embedded, onCluster, ...pair, fastify, webdis].map((server) => server.stop()));
-      await Promise.all([redis.stop(), cluster.stop()]);
+      const servers = [onRedis, embedded, onCluster, withSources, ...pair, fastify, webdis];
+      await Promise.all(servers.map((server) => server.stop()));
+      await Promise.all([redis.stop(), cluster.stop(), source.stop()]);
     },
   };
 }
@@ -80,10 +96,17 @@ async function fillRedis(url, keys, value) {
   client.destroy();
 }
 
-/** @param {string} getBody @param {string} putBody @param {string} redisUrl */
-async function startFastify(getBody, putBody, redisUrl) {
+/** @param {string} getBody @param {string} putBody @param {string} redisUrl @param {string} sourceUrl */
+async function startFastify(getBody, putBody, redisUrl, sourceUrl) {
   const file = fileURLToPath(new URL('peers/bare-fastify.mjs', import.meta.url));
-  const env = { ...process.env, BENCH_GET_BODY: getBody, BENCH_PUT_BODY: putBody, BENCH_REDIS_URL: redisUrl };
+  const env = {
+    ...process.env,
+    BENCH_GET_BODY: getBody,
+    BENCH_PUT_BODY: putBody,
+    BENCH_REDIS_URL: redisUrl,
+    BENCH_SOURCE_URL: sourceUrl,
+    BENCH_SOURCE_TTL: String(COLD_TTL_SECONDS),
+  };
   const server = spawnTied(process.execPath, [file], { env });
   const [, url = ''] = await server.waitForOutput(/listening on (\S+)/, START_TIMEOUT_MS);
   pin(server.process, SERVER_CORE);

@@ -1,3 +1,4 @@
+import { startRedisCluster } from '../harness/redis-cluster.mjs';
 import { isBuilt } from '../setup/build.mjs';
 import { prepare } from '../setup/prepare.mjs';
 import { CommandFailed, runWithProgress } from '../setup/progress.mjs';
@@ -26,6 +27,14 @@ const TIMEOUT_MS = 20 * 60_000;
 const SERVERS = /** @type {const} */ (['redis', 'postgres']);
 /** Tests of the API that start the servers they are about: it is enough to run them once. */
 const OWN_SERVERS = ['cluster-operations', 'coherence', 'layers'].map((name) => `apps/api/test/${name}\\.test\\.ts$`);
+/**
+ * What the cache does, of which nothing may be true of two layers only. What the other files are about does not depend on how
+ * many there are, or is shown by layers.test.ts, which starts a cluster of its own.
+ */
+const CACHE_FEATURES = [
+  ...['bulk', 'collections', 'entries', 'expiry', 'formats', 'increment', 'leases', 'objects', 'patch'],
+  ...['preconditions', 'sources', 'storage-options', 'write-behind'],
+];
 const ROOT_SCRIPTS = ['tools', 'bench', 'examples', '.dependency-cruiser.cjs', 'jest.config.cjs', 'eslint.config.js'];
 
 /** @type {Step[]} */
@@ -66,7 +75,14 @@ export const STEPS = [
   tests('unit', { fast: true, lane: 'beside' }),
   tests('engine', { needs: ['redis'] }),
   tests('api', { name: 'api-embedded', needsBuild: true, without: OWN_SERVERS }),
-  tests('api', { name: 'api-real', needs: [...SERVERS], needsBuild: true }),
+  tests('api', { name: 'api-real', stores: 'real', needs: [...SERVERS], needsBuild: true }),
+  tests('api', {
+    name: 'api-cluster',
+    stores: 'cluster',
+    needs: [...SERVERS],
+    needsBuild: true,
+    without: [`apps/api/test/(?!(${CACHE_FEATURES.join('|')})\\.test\\.ts$)`],
+  }),
   tests('browser', { needs: ['chromium'], needsBuild: true }),
 ];
 
@@ -91,14 +107,13 @@ function gate(name, lane, commands) {
 
 /**
  * @param {string} project of jest.config.cjs
- * @param {{ name?: string, fast?: boolean, lane?: Lane, needs?: Step['needs'], needsBuild?: boolean, without?: string[] }} options
+ * @param {{ name?: string, fast?: boolean, lane?: Lane, stores?: 'embedded' | 'real' | 'cluster', needs?: Step['needs'], needsBuild?: boolean, without?: string[] }} options
  * @returns {Step}
  */
 function tests(
   project,
-  { name = project, fast = false, lane = 'after', needs = [], needsBuild = false, without = [] },
+  { name = project, fast = false, lane = 'after', stores = 'embedded', needs = [], needsBuild = false, without = [] },
 ) {
-  const real = needs.includes('postgres');
   return {
     name,
     fast,
@@ -107,8 +122,18 @@ function tests(
     needsBuild,
     async run({ jestArgs, startServers }) {
       const servers = needs.includes('redis') ? await startServers() : {};
-      const skipped = without.flatMap((pattern) => ['--testPathIgnorePatterns', pattern]);
-      return runJest(name, project, [...skipped, ...jestArgs], { TEST_STORES: real ? 'real' : 'embedded', ...servers });
+      // Paths come first: an option that takes several values would take them as well.
+      const args = [...jestArgs, ...without.flatMap((pattern) => ['--testPathIgnorePatterns', pattern])];
+      const env = { TEST_STORES: stores, ...servers };
+      if (stores !== 'cluster') return runJest(name, project, args, env);
+      const cluster = await startRedisCluster({ masters: 3, replicasPerMaster: 0 });
+      try {
+        // Each file empties it for itself.
+        const { addresses } = cluster;
+        return await runJest(name, project, ['--runInBand', ...args], { ...env, TEST_REDIS_CLUSTER_NODES: addresses });
+      } finally {
+        await cluster.stop();
+      }
     },
   };
 }

@@ -2,13 +2,13 @@ import { readResponseSchema, touchResponseSchema } from '@cache-system/contracts
 import { type Client, entryPath } from './support/client.js';
 import { eventually } from '../../../tools/harness/eventually.mjs';
 import { expectError, expectExactly, expectViolation, expectWritten } from './support/expectations.js';
-import { type Service, startService } from './support/service.js';
+import { DEEPEST_LAYER, type Service, startService } from './support/service.js';
 
 let service: Service;
 let client: Client;
 
 beforeAll(async () => {
-  service = await startService({ CACHE__LAYERS__L2__TTL_DEFAULT: '7200' });
+  service = await startService({ [`CACHE__LAYERS__${DEEPEST_LAYER}__TTL_DEFAULT`]: '7200' });
   client = service.client;
 });
 afterAll(() => service.stop());
@@ -71,7 +71,7 @@ describe('an entry whose time is over', () => {
 
   test.each([
     ['L1', ''],
-    ['L2', '&strategy=write-around'],
+    [DEEPEST_LAYER, '&strategy=write-around'],
   ])('is gone from %s on time and lives until then', async (layer, strategy) => {
     const at = entryPath(`expiring:${layer}`);
     const { metadata } = expectWritten(await client.put(`${at}?ttl=1${strategy}`, { value: 1 }), 'created');

@@ -1,13 +1,13 @@
 import { incrementResponseSchema } from '@cache-system/contracts';
 import { type Answer, type Client, entryPath, valueText } from './support/client.js';
 import { expectError, expectExactly, expectViolation, expectWritten } from './support/expectations.js';
-import { type Service, startService } from './support/service.js';
+import { DEEPEST_LAYER, LAYERS, type Service, startService } from './support/service.js';
 
 let service: Service;
 let client: Client;
 
 beforeAll(async () => {
-  service = await startService();
+  service = await startService({ [`CACHE__LAYERS__${DEEPEST_LAYER}__TTL_DEFAULT`]: '7200' });
   client = service.client;
 });
 afterAll(() => service.stop());
@@ -29,7 +29,7 @@ describe('increment', () => {
       key: 'counter',
       status: 'created',
       value: 15,
-      cache_layers: ['L1', 'L2'],
+      cache_layers: LAYERS,
     });
     const updated = await increment('counter', { by: -20, initial: 1000 });
     expect([updated.status, newValue(updated)]).toEqual([200, '-5']);
@@ -88,7 +88,7 @@ describe('the expiry of a counter', () => {
 
   test('is the default for one that starts without a ttl', async () => {
     const { metadata } = expectExactly(incrementResponseSchema, (await increment('started')).json);
-    expect(Date.parse(metadata.expires_at ?? '') - Date.parse(metadata.created_at)).toBe(3_600_000);
+    expect(Date.parse(metadata.expires_at ?? '') - Date.parse(metadata.created_at)).toBe(7_200_000);
   });
 });
 

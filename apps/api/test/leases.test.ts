@@ -13,7 +13,7 @@ let clients: [Client, Client];
 let client: Client;
 beforeAll(async () => {
   service = await startService();
-  if (STORES === 'real') other = await startApi({ env: { LOG_LEVEL: 'warn', ...service.stores } });
+  if (STORES !== 'embedded') other = await startApi({ env: { LOG_LEVEL: 'warn', ...service.stores } });
   client = service.client;
   clients = [client, other ? new Client(other.url, client.headers) : client];
 });

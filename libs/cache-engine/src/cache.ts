@@ -573,6 +573,8 @@ export class Cache {
     const around = this.isAround(options);
     // What is kept for the cache itself must not be kept from it by a full L1.
     if (served) this.requireRoom(key, served, options);
+    // What the backplane tells us of our own change may come before the answer, and drops the copy that has been counted.
+    const hits = this.l1.hitsOf(key);
     const ticket = this.inFlight.enter(key);
     const { epoch } = this.backplane;
     try {
@@ -587,8 +589,10 @@ export class Cache {
       if (!stored) throw new Error(`a ${mutation.kind} came out as ${outcome.status}`);
       const entry = served ? { ...stored, payload: served.payload } : stored;
       const newest = this.inFlight.settle(ticket, outcome.revision);
+      // Who asks next on this node may come before the backplane has told us.
+      this.tell({ key });
       if (around) this.l1.drop(key);
-      const inL1 = !around && newest && this.hold(key, entry, 0, epoch);
+      const inL1 = !around && newest && this.hold(key, entry, hits, epoch);
       const { confirmedBy, confirmed, wanted } = replication;
       if (confirmed < wanted) {
         throw new ReplicationIncomplete(this.shared.deepest, entry.version, confirmedBy, wanted);
@@ -627,6 +631,7 @@ export class Cache {
       if (applied.outcome.status === 'refused') throw new ConditionFailed();
       this.inFlight.settle(ticket, applied.outcome.revision);
       this.l1.dropOlder(key, applied.outcome.revision);
+      this.tell({ key });
       // What the backplane has told us of our own change may have come before the answer.
       return { applied, dropped: held && this.l1.peek(key, Date.now()) === undefined };
     } finally {

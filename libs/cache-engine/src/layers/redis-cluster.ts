@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Announcer } from '../backplane/announcer.js';
 import type { Entry } from '../entry.js';
+import { MalformedCursor } from '../errors.js';
 import type { Page, Layer, ReplicatedLayer, Replication } from '../layer.js';
 import type { Mutation, Outcome } from '../mutation.js';
 import type { Outbox } from '../outbox.js';
@@ -20,7 +21,6 @@ import {
   redisKey,
   ServerClock,
   wasRefused,
-  requirePosition,
 } from './redis-protocol.js';
 import { type OutboxPlace, placeOf } from './outbox-places.js';
 import { type OutboxServer, RedisOutbox } from './redis-outbox.js';
@@ -32,6 +32,8 @@ const NO_SHARD = '';
 /** All slots are looked at. */
 const LOOK_FOR_OUTBOXES_MS = 15_000;
 const SLOTS_AT_A_TIME = 512;
+/** Where a scan is to go on: the id of a master, and a position of its SCAN. */
+const CURSOR = /^[0-9a-f]{40}:\d{1,20}$/;
 /** A replica that has not answered by then is frozen rather than slow; its master is asked. */
 const REPLICA_PATIENCE_MS = 100;
 
@@ -93,10 +95,10 @@ export class RedisClusterLayer implements Layer, ReplicatedLayer {
   }
 
   async scan(prefix: string, cursor: string | undefined, limit: number): Promise<Page> {
+    if (cursor !== undefined && !CURSOR.test(cursor)) throw new MalformedCursor();
     // Shard by shard; a key that is moved meanwhile from one not yet visited to one that was is found by neither.
     const shards = [...this.cluster.topology].sort((one, other) => (one.master.id < other.master.id ? -1 : 1));
     const [id = '', position = '0'] = (cursor ?? '').split(':');
-    requirePosition(position);
     const at = cursor === undefined ? 0 : shards.findIndex(({ master }) => master.id >= id);
     const shard = shards[at];
     if (!shard) return { heads: [], cursor: undefined };
