@@ -333,8 +333,8 @@ describe('two nodes, one of which is killed', () => {
       }
     };
     try {
-      const writers = Array.from({ length: 10 }, (_, index) => writer(names.slice(index * 10, index * 10 + 10)));
-      await eventually('writes go on', () => count >= 1500, 60_000);
+      const writers = Array.from({ length: 20 }, (_, index) => writer(names.slice(index * 5, index * 5 + 5)));
+      await eventually('writes go on', () => count >= 2000, 60_000);
       await first.api.kill9();
       isKilled = true;
       await Promise.all(writers);
