@@ -70,7 +70,7 @@ describe('a layer that is frozen', () => {
     const thawedAt = performance.now();
     redis.thaw();
     await eventually('it is asked again', async () => (await timed(read())).error === undefined);
-    expect(performance.now() - thawedAt).toBeLessThan(1000);
+    expect(performance.now() - thawedAt).toBeLessThan(5000);
     expect(guard.available).toBe(true);
   });
 
