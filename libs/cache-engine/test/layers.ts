@@ -71,7 +71,12 @@ export async function openCluster(
 
 function openLmdb(path: string): OpenLayer & { layer: LmdbLayer } {
   const layer = new LmdbLayer(path);
-  return { layer, backplane: new JournalBackplane(layer), close: () => layer.close() };
+  const backplane = new JournalBackplane(layer);
+  const close = async () => {
+    await backplane.close();
+    await layer.close();
+  };
+  return { layer, backplane, close };
 }
 
 /** The stores that nodes share; what holds of several nodes is shown on each. */

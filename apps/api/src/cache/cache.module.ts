@@ -5,6 +5,7 @@ import { SourcesModule } from '../sources/sources.module.js';
 import { CacheController } from './cache.controller.js';
 import { CacheBulk } from './cache-bulk.js';
 import { CacheCollections } from './cache-collections.js';
+import { CacheEvents } from './cache-events.js';
 import { CacheReads } from './cache-reads.js';
 import { CacheWrites } from './cache-writes.js';
 import { FastLane } from './fast-lane.js';
@@ -27,6 +28,7 @@ import { Sweeps } from './sweeps.js';
     CacheWrites,
     CacheCollections,
     CacheBulk,
+    CacheEvents,
     Sweeps,
     SourceReads,
     SourceWrites,
