@@ -1,10 +1,12 @@
 import { eventually } from '../../../tools/harness/eventually.mjs';
 import { redisCommand } from '../../../tools/harness/redis-command.mjs';
 import { startRedis } from '../../../tools/harness/redis-process.mjs';
+import { Announcer } from '../src/backplane/announcer.js';
+import { RedisBackplane } from '../src/backplane/redis-backplane.js';
 import type { Cache } from '../src/cache.js';
 import { type CacheEvent, ChangeFeed, type FeedReader } from '../src/change-feed.js';
 import { jsonValue } from '../src/entry.js';
-import { openRedis, type OpenLayer, SHARED_STORES, type Store } from './layers.js';
+import { LEASE_MS, openRedis, type OpenLayer, SHARED_STORES, type Store } from './layers.js';
 import { MIB, nodeOn, put } from './nodes.js';
 import { local, open } from './redis-support.js';
 
@@ -183,6 +185,26 @@ describe('over one Redis', () => {
     const { server } = await open({ nodes: [local(redis.port)] });
     const settings = await server.send<Record<string, Buffer>>(['CONFIG', 'GET', 'notify-keyspace-events']);
     expect(Array.from(String(settings['notify-keyspace-events'])).sort()).toEqual(['E', 'K', 'g', 'x']);
+  });
+
+  test('where the configuration may not be looked at, that is said, and what the server tells of is told on', async () => {
+    await command('CONFIG', 'SET', 'notify-keyspace-events', 'Ex');
+    await command('ACL', 'SETUSER', 'default', '-config');
+    const reasons: string[] = [];
+    const { server } = await open({ nodes: [local(redis.port)] });
+    const announcer = new Announcer('cache-bus:0', 'other');
+    const backplane = new RedisBackplane(server, announcer, LEASE_MS, undefined, ({ message }) =>
+      reasons.push(message),
+    );
+    await backplane.start();
+    const feed = new ChangeFeed(backplane, () => MIB);
+    await feed.listen();
+    expect(reasons).toEqual([expect.stringMatching(/^NOPERM/)]);
+    const { events } = read(feed);
+    await put(cache, 'ns:ends', '1');
+    await command('PEXPIRE', 'cache{}:ns:ends', '1');
+    await eventually('it is told', () => told(events).includes('expire ns:ends'));
+    await backplane.close();
   });
 
   test('a reader is told when something was missed', async () => {
