@@ -179,7 +179,8 @@ export class CacheEvents {
   }
 
   private leave(stream: Stream): boolean {
-    stream.reader.close();
-    return this.streams.delete(stream);
+    const isOpen = this.streams.delete(stream);
+    if (isOpen) stream.reader.close();
+    return isOpen;
   }
 }
