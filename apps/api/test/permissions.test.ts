@@ -5,7 +5,7 @@ import type { Answer, Client } from './support/client.js';
 import { adminClient } from './support/credentials.js';
 import { expectError } from './support/expectations.js';
 import { mintKey } from './support/keys.js';
-import { type Operation, readOperations } from './support/openapi.js';
+import { type Operation, pathToNothing, readOperations } from './support/openapi.js';
 import { type Service, startService, STORES } from './support/service.js';
 
 let service: Service;
@@ -23,9 +23,8 @@ async function holding(...permissions: Grant[]): Promise<Client> {
   return service.client.with({ 'x-api-key': key });
 }
 
-/** Calls an operation on something that is not there, so that it changes nothing. */
-function call(client: Client, { method, path }: Operation): Promise<Answer> {
-  return client.send(method, path.replace(/\{\w+\}/g, 'not-there'));
+function call(client: Client, operation: Operation): Promise<Answer> {
+  return client.send(operation.method, pathToNothing(operation));
 }
 
 const named = ({ method, path }: Operation) => `${method} ${path}`;

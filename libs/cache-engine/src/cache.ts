@@ -30,6 +30,7 @@ import { NOT_TRUSTED, ReadTrace } from './read-trace.js';
 import type { Applied, Fetched, ReplicationWish, SharedTiers } from './shared-tiers.js';
 import type { KeyRing } from './payload/key-ring.js';
 import { type StorageSettings, type StorageWish, StoredForm, type UnreadableReason } from './stored-form.js';
+import { readSweepNotice, type SweepCriteria, sweepNotice } from './sweep-notice.js';
 import { isReserved, tagKey, Tags } from './tags.js';
 
 /** For so long a change is tried again that keeps being overtaken by other nodes. */
@@ -110,8 +111,6 @@ export interface ReadCounts {
 export type Change = { readonly key: string } | { readonly prefix: string };
 type ChangeListener = (change: Change) => void;
 
-/** Ends what is announced for a prefix: no key has it. */
-const SWEPT = '\u0005swept';
 const NONE: readonly LayerName[] = [];
 const OF_FORMER_EPOCH = 'its copy was last checked before changes may have been missed';
 const TAGS_NOT_KNOWN = 'this node does not know the tags of its copy to be current';
@@ -163,7 +162,8 @@ export class Cache {
         this.tell({ key });
       },
       dropped: (prefix, exact) => {
-        if (exact && prefix.endsWith(SWEPT)) this.tell({ prefix: prefix.slice(0, -SWEPT.length) });
+        const sweep = exact ? readSweepNotice(prefix) : undefined;
+        if (sweep) this.tell({ prefix: sweep.prefix });
         else if (exact) this.l1.drop(prefix);
         else this.l1.dropPrefix(prefix);
       },
@@ -303,9 +303,9 @@ export class Cache {
   }
 
   /** Tells all nodes that whatever may begin so is not what it was, whether there is an entry or not. */
-  announceSweep(prefix: string): Promise<void> {
+  announceSweep(prefix: string, criteria: SweepCriteria): Promise<void> {
     this.tell({ prefix });
-    return this.backplane.drop(`${prefix}${SWEPT}`, true);
+    return this.backplane.drop(sweepNotice(prefix, criteria), true);
   }
 
   /** @throws ConditionFailed, ReplicationIncomplete, LayerTimeout, LayerUnavailable, StorageFull */

@@ -12,6 +12,7 @@ export {
   type WriteOptions,
   type Written,
 } from './cache.js';
+export { type CacheEvent, ChangeFeed, type FeedReader } from './change-feed.js';
 export { ClusterAdmin } from './cluster/cluster-admin.js';
 export {
   type Addition,

@@ -117,7 +117,7 @@ export interface Known {
 }
 
 /** Whether a mutation that came out like this has changed what a reader of the key gets. */
-export function hasChanged(outcome: Outcome): boolean {
+function hasChanged(outcome: Outcome): boolean {
   return 'stamp' in outcome || outcome.status === 'removed';
 }
 

@@ -31,6 +31,12 @@ export function tagKey(key: string, tag: string): string {
   return `${key.slice(0, key.indexOf(':') + 1)}${MARK}${tag}`;
 }
 
+/** The tag that is kept under a key, if it is one of those. */
+export function tagOf(key: string): string | undefined {
+  const start = key.indexOf(':') + 1;
+  return key[start] === MARK ? key.slice(start + MARK.length) : undefined;
+}
+
 /** A key beside another one, for what concerns that and is no entry. @param mark begins with a control character */
 export function reservedKey(key: string, mark: string): string {
   const start = key.indexOf(':') + 1;

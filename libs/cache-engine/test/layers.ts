@@ -17,7 +17,7 @@ import { RedisCluster } from '../src/redis/cluster.js';
 import { RedisServer } from '../src/redis/server.js';
 
 /** What the stated bound on old values is in the tests. */
-const LEASE_MS = 1000;
+export const LEASE_MS = 1000;
 
 /** A layer as one node has it, with the backplane that comes with it. */
 export interface OpenLayer {
@@ -71,7 +71,12 @@ export async function openCluster(
 
 function openLmdb(path: string): OpenLayer & { layer: LmdbLayer } {
   const layer = new LmdbLayer(path);
-  return { layer, backplane: new JournalBackplane(layer), close: () => layer.close() };
+  const backplane = new JournalBackplane(layer);
+  const close = async () => {
+    await backplane.close();
+    await layer.close();
+  };
+  return { layer, backplane, close };
 }
 
 /** The stores that nodes share; what holds of several nodes is shown on each. */

@@ -93,7 +93,7 @@ const patternSchema = textSchema.meta({
   description: 'A glob: `*` any text, `?` one character, `[a-z]` one of these, `\\` takes the next one literally',
   example: 'user:*',
 });
-const prefixSchema = textSchema.meta({ example: 'user:' });
+export const keyPrefixSchema = textSchema.meta({ example: 'user:' });
 const dryRunSchema = booleanQuerySchema
   .optional()
   .meta({ description: 'Count what would be deleted, with a sample, and delete nothing' });
@@ -270,7 +270,7 @@ export type DeleteManyQuery = z.infer<typeof deleteManyQuerySchema>;
 
 export const listQuerySchema = z.strictObject({
   pattern: patternSchema.optional(),
-  prefix: prefixSchema.optional(),
+  prefix: keyPrefixSchema.optional(),
   tag: tagSchema.optional(),
   cursor: z.string().max(12_000).optional().meta({ description: '`cursor` of the page before' }),
   limit: z
@@ -341,7 +341,7 @@ export const invalidateRequestSchema = z
     keys: z.array(z.string()).min(1).max(MAX_BULK_KEYS).optional(),
     tags: z.array(tagSchema).min(1).max(MAX_TAGS).optional(),
     pattern: patternSchema.optional(),
-    prefix: prefixSchema.optional(),
+    prefix: keyPrefixSchema.optional(),
     dry_run: z.boolean().optional(),
   })
   .refine(

@@ -170,6 +170,24 @@ export const configSchema = z
             }),
           })
           .prefault({}),
+        events: z
+          .strictObject({
+            heartbeat: z.number().int().min(1).max(60).default(15).meta({
+              description: 'Seconds after which a stream of events on which nothing was sent shows that it is alive',
+            }),
+            max_streams: z
+              .number()
+              .int()
+              .min(1)
+              .max(10_000)
+              .default(50)
+              .meta({ description: 'Streams of events that one credential may have open on one node' }),
+            buffer_mb: z.number().int().min(1).max(1024).default(16).meta({
+              description:
+                'Mebibytes that the latest events may take on one node: readers can be so far behind, and go on there',
+            }),
+          })
+          .prefault({}),
         limits: z
           .strictObject({
             max_value_bytes: z

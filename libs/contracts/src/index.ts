@@ -4,6 +4,7 @@ export * from './cache.js';
 export * from './common.js';
 export * from './config.js';
 export * from './errors.js';
+export * from './events.js';
 export * from './explain.js';
 export * from './health.js';
 export * from './layers.js';

@@ -3,6 +3,7 @@ import type { NodeJob } from '@cache-system/contracts';
 import { Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Drain } from '../platform/drain.js';
+import { beginEventStream, eventText } from '../platform/http/event-stream.js';
 import { commonHeaders } from '../platform/http/respond.js';
 import { ClusterJobs } from './cluster-jobs.js';
 import { jobView } from './job-view.js';
@@ -23,19 +24,12 @@ export class JobEvents {
   /** Each change as an event `progress`; ends with the job. @throws ResourceNotFound before anything is sent */
   async stream(id: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
     let job = jobView(await this.jobs.read(id));
-    const { raw } = reply;
-    reply.hijack();
     // An EventSource comes again whenever its stream ends; 204 is the way to tell it that there is no more to come.
     if (OVER.includes(job.state) && request.headers['last-event-id'] === eventId(job)) {
-      raw.writeHead(204, commonHeaders(request)).end();
+      reply.hijack().raw.writeHead(204, commonHeaders(request)).end();
       return;
     }
-    raw.writeHead(200, {
-      ...commonHeaders(request),
-      'Content-Type': 'text/event-stream; charset=utf-8',
-      'Cache-Control': 'no-store',
-      'X-Accel-Buffering': 'no',
-    });
+    const raw = beginEventStream(request, reply);
     raw.write(progressEvent(job));
     let sentAtMs = performance.now();
     while (!OVER.includes(job.state) && !raw.destroyed && !this.drain.draining) {
@@ -57,5 +51,5 @@ function eventId({ updated_at: updatedAt, state }: NodeJob): string {
 }
 
 function progressEvent(job: NodeJob): string {
-  return `id: ${eventId(job)}\nevent: progress\ndata: ${JSON.stringify(job)}\n\n`;
+  return eventText('progress', job, eventId(job));
 }

@@ -1,7 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Permission } from '@cache-system/contracts';
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
-import type { FastifyRequest } from 'fastify';
+import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AuthenticationFailed, InsufficientPermissions } from '../platform/http/api-error.js';
 import { LiveConfig } from '../platform/live-config.js';
 import { ACCESS, type Access } from './access.js';
@@ -59,6 +60,21 @@ export class AccessGuard implements CanActivate {
     if (!credential || !this.methods.has(credential.kind)) return undefined;
     const principal = this.verified.recall(credential);
     return principal?.permissions.has(permission) ? principal : undefined;
+  }
+
+  /**
+   * Who calls, looked at again, for a request that goes on for long.
+   * @throws AuthenticationFailed, InsufficientPermissions, DependencyUnavailable
+   */
+  async recheck(request: FastifyRequest, reply: FastifyReply, permission: Permission): Promise<Principal> {
+    const credential = presentedCredential(request, this.inQuery);
+    if (!credential || !this.methods.has(credential.kind)) throw new AuthenticationFailed('it is switched off');
+    const context = new ExecutionContextHost([request, reply]);
+    const principal = this.verified.recall(credential) ?? (await this.verify(credential, context));
+    if (!principal.permissions.has(permission)) {
+      throw new InsufficientPermissions({ required: permission, held: principal.grants });
+    }
+    return principal;
   }
 
   private async verify(credential: PresentedCredential, context: ExecutionContext) {

@@ -5,10 +5,12 @@ import {
   bulkGetResponseSchema,
   bulkSetRequestSchema,
   bulkSetResponseSchema,
+  cacheEventSchema,
   deleteManyQuerySchema,
   deleteManyResponseSchema,
   deleteQuerySchema,
   deletionJobSchema,
+  eventsQuerySchema,
   incrementRequestSchema,
   incrementResponseSchema,
   invalidateRequestSchema,
@@ -53,10 +55,11 @@ import {
 } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Requires } from '../auth/access.js';
-import { ApiErrors, ApiJsonBody, ApiQueries } from '../platform/http/openapi.js';
+import { ApiErrors, ApiEventStream, ApiJsonBody, ApiQueries } from '../platform/http/openapi.js';
 import { InflateBody } from '../platform/http/request-body.js';
 import { CacheBulk } from './cache-bulk.js';
 import { CacheCollections } from './cache-collections.js';
+import { CacheEvents } from './cache-events.js';
 import { CacheReads } from './cache-reads.js';
 import { CacheWrites } from './cache-writes.js';
 import { examples } from './examples.js';
@@ -111,6 +114,7 @@ export class CacheController {
     private readonly writes: CacheWrites,
     private readonly collections: CacheCollections,
     private readonly bulk: CacheBulk,
+    private readonly events: CacheEvents,
   ) {}
 
   @Get()
@@ -163,6 +167,26 @@ export class CacheController {
   @ApiErrors(...READ_ERRORS, 'RESOURCE_NOT_FOUND')
   readDeletionJob(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
     return this.collections.job(request, reply);
+  }
+
+  @Get('events')
+  @Requires('cache:read')
+  @Namespace()
+  @ApiQueries(eventsQuerySchema)
+  @ApiHeader({
+    name: 'Last-Event-ID',
+    required: false,
+    description: 'The last id that came, on whichever node: what has happened since is sent first',
+  })
+  @ApiOperation({
+    summary: 'Watch changes',
+    description:
+      'Server-sent events `set`, `delete`, `expire` and `invalidate` of the keys that the caller may read, on whichever node they change; no values. Each comes at least once. `reset`: changes may be missing, so that what the reader keeps is to be checked. The last event is `overflow` where the reader is too slow, else `end`.',
+  })
+  @ApiEventStream(cacheEventSchema, examples.events)
+  @ApiErrors('INVALID_REQUEST', 'RATE_LIMIT_EXCEEDED', 'SERVICE_OVERLOADED')
+  watchEntries(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    return this.events.stream(request, reply);
   }
 
   @Post('invalidate')

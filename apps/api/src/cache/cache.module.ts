@@ -6,6 +6,7 @@ import { SourcesModule } from '../sources/sources.module.js';
 import { CacheController } from './cache.controller.js';
 import { CacheBulk } from './cache-bulk.js';
 import { CacheCollections } from './cache-collections.js';
+import { CacheEvents } from './cache-events.js';
 import { CacheReads } from './cache-reads.js';
 import { CacheWrites } from './cache-writes.js';
 import { FastLane } from './fast-lane.js';
@@ -29,6 +30,7 @@ import { Sweeps } from './sweeps.js';
     CacheWrites,
     CacheCollections,
     CacheBulk,
+    CacheEvents,
     Sweeps,
     { provide: Exclusive, useFactory: (cache: Cache) => new Exclusive(cache), inject: [Cache] },
     SourceDeliveries,

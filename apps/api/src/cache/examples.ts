@@ -59,6 +59,10 @@ export const examples = {
   deletedMany: { deleted: 42, pattern: 'session:*', duration_ms: 12 },
   deletingMany: { deleted: 120_500, pattern: 'session:*', job: JOB, duration_ms: 502 },
   job: JOB,
+  events: [
+    `id: 1768472100000042-1x8q0zk\nevent: set\ndata: {"key":"user:12345","version":"${STAMP.version}","at":"${STAMP.updated_at}"}\n\n`,
+    `id: 1768472103000011-7d2m4c\nevent: invalidate\ndata: {"prefix":"","tag":"product","at":"2026-01-15T10:15:03.000Z"}\n\n`,
+  ].join(''),
   invalidate: { keys: ['user:12345'], tags: ['product'] },
   invalidated: { invalidated: { keys: 1, tags: 1 }, duration_ms: 3 },
   bulkGet: { keys: ['user:12345', 'session:abc123'], options: { include_metadata: false, max_concurrent: 10 } },

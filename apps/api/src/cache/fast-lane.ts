@@ -14,8 +14,11 @@ import { hitHeaders } from './entry-text.js';
 
 type RequestListener = (request: IncomingMessage, response: ServerResponse) => void;
 
-/** The path of a read with a key that is spelled the same with and without percent-encoding, and nothing after it. */
-const PLAIN_READ = /^\/v1\/cache\/([A-Za-z0-9._~:@!$&'()*+,;=-]{1,512})$/;
+/**
+ * The path of a read with a key that is spelled the same with and without percent-encoding, and nothing after it. At
+ * `events` there is something else to read.
+ */
+const PLAIN_READ = /^\/v1\/cache\/(?!events$)([A-Za-z0-9._~:@!$&'()*+,;=-]{1,512})$/;
 /**
  * Answers the plain read of what L1 has, by a caller whom this node knows, before the request reaches Fastify and Nest:
  * their routing would cost as much as all the rest. It decides nothing of its own. What it asks (guard, limiter, cache)

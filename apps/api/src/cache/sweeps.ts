@@ -66,7 +66,7 @@ export class Sweeps {
     const sweep: RunningSweep = { job, sample: [], isOver: false, isAskedFor: false };
     // What is being fetched is not there to be deleted yet.
     if (!plan.dryRun && !plan.ended) {
-      await Promise.all(plan.selection.prefixes.map((each) => this.cache.announceSweep(each)));
+      await Promise.all(plan.selection.prefixes.map((each) => this.cache.announceSweep(each, { pattern, tag })));
     }
     const over = new AbortController();
     const running = this.carryOut(plan, sweep);

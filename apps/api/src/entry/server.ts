@@ -46,7 +46,7 @@ async function listen(app: NestFastifyApplication, { PORT, HOST }: Environment):
 function stopOnSignals(app: NestFastifyApplication, { config, database }: Foundations, connections: Connections): void {
   const stop = async (signal: string) => {
     const { drain_timeout: drainTimeout } = config.current.server;
-    app.get(Drain).draining = true;
+    app.get(Drain).begin();
     log.info({ signal }, 'stopping: finishing what is in flight');
     const deadline = setTimeout(() => {
       log.error('gave up waiting for requests in flight');

@@ -56,6 +56,12 @@ export interface Operation extends z.infer<typeof operationSchema> {
   readonly path: string;
 }
 
+/** Where an operation finds nothing, so that it changes nothing. What would be a stream is asked for what it does not know. */
+export function pathToNothing({ path }: Operation): string {
+  const isStream = path === '/v1/cache/events';
+  return `${path.replace(/\{\w+\}/g, 'not-there')}${isStream ? '?not-there=1' : ''}`;
+}
+
 /** Every operation of the document that the service publishes. */
 export async function readOperations(client: Client): Promise<Operation[]> {
   const document = documentSchema.parse((await client.get('/docs-json')).json);

@@ -34,7 +34,8 @@ export const DEEPEST_LAYER = LAYERS.at(-1)!;
 export async function startService(env: Readonly<Record<string, string>> = {}): Promise<Service> {
   const stores = STORES === 'embedded' ? {} : await ownStores();
   // A process that gets no time for a second stops trusting its L1: rightly so, and in the way of tests on a busy machine.
-  const patience = STORES === 'real' ? { CACHE__COHERENCE__MAX_STALENESS_MS: '10000' } : {};
+  const isPlain = STORES === 'real' && !('REDIS_CLUSTER_NODES' in env);
+  const patience = isPlain ? { CACHE__COHERENCE__MAX_STALENESS_MS: '10000' } : {};
   const api = await startApi({ env: { LOG_LEVEL: 'warn', ...patience, ...stores, ...env } });
   const client = new Client(api.url, { 'x-api-key': api.apiKey });
   if (STORES === 'cluster') await readsCopies(client);

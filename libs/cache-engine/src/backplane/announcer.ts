@@ -42,7 +42,7 @@ export class Announcer {
     return sequence;
   }
 
-  /** First line of the announcement with this number; a line `revision key` follows for each change. */
+  /** First line of the announcement with this number; a line follows for each change: its mark, its revision and the key. */
   head(sequence: number): string {
     return `c ${this.nodeId} ${sequence}`;
   }

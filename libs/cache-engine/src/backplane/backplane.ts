@@ -1,3 +1,5 @@
+import type { Mark } from './mark.js';
+
 /** Told what has happened to entries on whichever node, this one included. */
 export interface BackplaneListener {
   /** Copies of the key older than `revision` are old values. */
@@ -6,6 +8,21 @@ export interface BackplaneListener {
   dropped(prefix: string, exact: boolean): void;
   /** Some of what happened was not heard: the epoch has gone up. */
   missed?(): void;
+}
+
+/** Told as a listener is, and more, for as long as it watches. */
+export interface Watcher {
+  changed(key: string, revision: number, mark: Mark): void;
+  /** An entry has ended with its ttl. */
+  expired(key: string, revision: number): void;
+  dropped(prefix: string, exact: boolean, revision: number): void;
+  missed(): void;
+}
+
+export interface Watch {
+  /** Resolves when expiries are told of. Stays open where they cannot be; never rejects. */
+  readonly ready: Promise<void>;
+  stop(): void;
 }
 
 /** A node that takes part, as far as this one knows. */
@@ -41,6 +58,15 @@ export interface Backplane {
   /** For how long nothing has vouched for copies that were last checked in an epoch, milliseconds. */
   uncheckedMs(epoch: number): number;
   follow(listener: BackplaneListener): void;
+  /** Has everything told as it happens, and not with the next read only. */
+  watch(watcher: Watcher): Watch;
+  /** Asks every node to watch for a while, as readers may come to another than this one. */
+  askToWatch(): void;
+  onAskedToWatch(listener: () => void): void;
+  /** The revision of what happens now. Everything up to it was told by now, but for `disorder`. */
+  position(): number;
+  /** What happens at the same time on different servers has revisions that differ by so much at most. */
+  readonly disorder: number;
   /** Asks every node, this one included, to drop a key, or all keys with a prefix, from its L1. */
   drop(prefix: string, exact: boolean): Promise<void>;
   state(): BackplaneState;
@@ -50,6 +76,7 @@ export interface Backplane {
 /** The backplane of a node that shares its entries with nobody. */
 export class NoBackplane implements Backplane {
   readonly epoch = 0;
+  readonly disorder = 0;
   private readonly listeners = new Set<BackplaneListener>();
 
   isTrusted(): boolean {
@@ -62,6 +89,22 @@ export class NoBackplane implements Backplane {
 
   follow(listener: BackplaneListener): void {
     this.listeners.add(listener);
+  }
+
+  watch(): Watch {
+    return { ready: Promise.resolve(), stop: () => undefined };
+  }
+
+  askToWatch(): void {
+    // There is nobody to ask.
+  }
+
+  onAskedToWatch(): void {
+    // Nobody asks.
+  }
+
+  position(): number {
+    return 0;
   }
 
   drop(prefix: string, exact: boolean): Promise<void> {

@@ -1,13 +1,19 @@
-import type { Backplane, BackplaneListener, BackplaneState } from './backplane.js';
+import type { Backplane, BackplaneListener, BackplaneState, Watch, Watcher } from './backplane.js';
+import { type Mark, MARKS } from './mark.js';
 
 /** What the processes on one store have changed, in pages that are numbered without gaps. */
 export interface Journal {
   lastPage(): number;
-  /** Lines `revision key`, or `- prefix` and `= key` for copies to drop; undefined when overwritten by later pages. */
+  lastRevision(): number;
+  /** Lines of a mark, a revision, a space and a key or prefix. Undefined when overwritten by later pages. */
   page(number: number): string | undefined;
-  append(changes: string): Promise<void>;
+  append(mark: string, text: string): Promise<void>;
 }
 
+/** Marks of copies to be dropped: of a key, or of all with a prefix. */
+const DROP = '=';
+const DROP_PREFIX = '-';
+const WATCH_INTERVAL_MS = 20;
 /** A read looks for changes of other processes when the last look is longer ago. */
 const LOOK_AFTER_MS = 1;
 
@@ -17,10 +23,13 @@ const LOOK_AFTER_MS = 1;
  */
 export class JournalBackplane implements Backplane {
   epoch = 0;
+  readonly disorder = 0;
   private gaps = 0;
   private seenPage: number;
   private lookedAtMs = -Infinity;
   private readonly listeners = new Set<BackplaneListener>();
+  private readonly watchers = new Set<Watcher>();
+  private timer: NodeJS.Timeout | undefined;
 
   constructor(private readonly journal: Journal) {
     this.seenPage = journal.lastPage();
@@ -43,8 +52,35 @@ export class JournalBackplane implements Backplane {
     this.listeners.add(listener);
   }
 
+  watch(watcher: Watcher): Watch {
+    this.look();
+    this.watchers.add(watcher);
+    this.timer ??= setInterval(() => this.look(), WATCH_INTERVAL_MS).unref();
+    return {
+      ready: Promise.resolve(),
+      stop: () => {
+        this.watchers.delete(watcher);
+        if (this.watchers.size === 0) this.stopLooking();
+      },
+    };
+  }
+
+  askToWatch(): void {
+    // Another process finds what it has missed in the journal.
+  }
+
+  onAskedToWatch(): void {
+    // Nobody asks.
+  }
+
+  position(): number {
+    const revision = this.journal.lastRevision();
+    this.look();
+    return revision;
+  }
+
   drop(prefix: string, exact: boolean): Promise<void> {
-    return this.journal.append(`${exact ? '=' : '-'} ${prefix}`);
+    return this.journal.append(exact ? DROP : DROP_PREFIX, prefix);
   }
 
   state(): BackplaneState {
@@ -52,6 +88,7 @@ export class JournalBackplane implements Backplane {
   }
 
   close(): Promise<void> {
+    this.stopLooking();
     return Promise.resolve();
   }
 
@@ -64,24 +101,49 @@ export class JournalBackplane implements Backplane {
         this.seenPage = lastPage;
         this.epoch++;
         this.gaps++;
+        this.tellMissed();
         return;
       }
       this.seenPage++;
-      for (const change of changes.split('\n')) this.tell(change);
+      this.tell(changes);
     }
     if (lastPage < this.seenPage) {
       this.seenPage = lastPage;
       this.epoch++;
+      this.tellMissed();
     }
   }
 
-  private tell(change: string): void {
-    const space = change.indexOf(' ');
-    const mark = change.slice(0, space);
-    const key = change.slice(space + 1);
-    for (const listener of this.listeners) {
-      if (mark === '-' || mark === '=') listener.dropped(key, mark === '=');
-      else listener.changed(key, Number(mark));
+  private tell(page: string): void {
+    const mark = page[0];
+    // Alone on its page: a prefix that somebody asks for may have line breaks, unlike a key.
+    const isDrop = mark === DROP || mark === DROP_PREFIX;
+    for (const line of isDrop ? [page] : page.split('\n')) this.tellLine(line);
+  }
+
+  private tellLine(line: string): void {
+    const space = line.indexOf(' ');
+    const mark = line[0] as Mark | typeof DROP | typeof DROP_PREFIX;
+    const revision = Number(line.slice(1, space));
+    const key = line.slice(space + 1);
+    if (mark === DROP || mark === DROP_PREFIX) {
+      for (const each of [...this.listeners, ...this.watchers]) each.dropped(key, mark === DROP, revision);
+      return;
     }
+    if (mark === MARKS.expired) {
+      for (const watcher of this.watchers) watcher.expired(key, revision);
+      return;
+    }
+    for (const listener of this.listeners) listener.changed(key, revision);
+    for (const watcher of this.watchers) watcher.changed(key, revision, mark);
+  }
+
+  private tellMissed(): void {
+    for (const each of [...this.listeners, ...this.watchers]) each.missed?.();
+  }
+
+  private stopLooking(): void {
+    clearInterval(this.timer);
+    this.timer = undefined;
   }
 }

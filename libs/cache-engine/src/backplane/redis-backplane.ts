@@ -1,9 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { CommandNotRun } from '../redis/errors.js';
+import { Expiries } from '../redis/expiries.js';
 import { type RedisScript, redisScript } from '../redis/script.js';
+import type { RedisServer } from '../redis/server.js';
 import type { Announcer } from './announcer.js';
-import type { Backplane, BackplaneListener, BackplaneState } from './backplane.js';
+import type { Backplane, BackplaneListener, BackplaneState, Watch, Watcher } from './backplane.js';
 import { type Beat, Ledger } from './ledger.js';
+import { type Mark, MARKS } from './mark.js';
 
 /** What the backplane needs of a server, or of a cluster as a whole. */
 export interface Bus {
@@ -16,6 +19,8 @@ export interface Bus {
   ): Promise<{ close(): Promise<void> }>;
   /** Told when a server may have lost what it had acknowledged: another process or another master answers. */
   onServerChange(listener: () => void): void;
+  /** Those that take writes now. */
+  masters(): readonly RedisServer[];
 }
 
 const BEATS_PER_LEASE = 5;
@@ -26,6 +31,9 @@ const MAX_PAST_EPOCHS = 1000;
 const NODES_KEY = '{cache-nodes}';
 const EPOCH_KEY = '{cache-nodes}:copies';
 const NOTHING = '-';
+/** Clocks of masters differ, and announcements of different masters overtake each other. */
+const DISORDER_MICROS = 1_000_000;
+const WATCH_MESSAGE = 'w';
 
 /** The epoch is a time, so that it does not start again where the key is lost. */
 const RAISE_EPOCH = `
@@ -51,7 +59,7 @@ local dead = redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV
 redis.call('PUBLISH', ARGV[2], ARGV[3])
 local epoch = redis.call('GET', KEYS[2])
 if not epoch or dead > 0 then epoch = raise(KEYS[2], ARGV[2], micros) end
-return { added, epoch, redis.call('ZRANGE', KEYS[1], 0, -1) }
+return { added, epoch, redis.call('ZRANGE', KEYS[1], 0, -1), string.format('%.0f', micros) }
 `);
 
 const GOODBYE_SCRIPT = redisScript(`
@@ -68,9 +76,15 @@ const EPOCH_SCRIPT = redisScript(`${RAISE_EPOCH}return raise(KEYS[1], ARGV[1], m
  * the change. Beats of the nodes prove that nothing was missed; see `Ledger`.
  */
 export class RedisBackplane implements Backplane {
+  readonly disorder = DISORDER_MICROS;
   private readonly ledger: Ledger;
   private readonly sentAtMs = new Map<number, number>();
   private readonly listeners = new Set<BackplaneListener>();
+  private readonly watchers = new Set<Watcher>();
+  private readonly watchRequestListeners = new Set<() => void>();
+  private expiries: Expiries | undefined;
+  /** When the clock of this process began, by that of the servers. */
+  private originMicros = performance.timeOrigin * 1000;
   private subscription: { close(): Promise<void> } | undefined;
   private timer: NodeJS.Timeout | undefined;
   private count = 0;
@@ -92,6 +106,8 @@ export class RedisBackplane implements Backplane {
     private leaseMs: number,
     /** Told when L1 is trusted no more, and when it is again. */
     private readonly onTrust: (trusted: boolean) => void = () => undefined,
+    /** Told why it may be that nobody hears of entries that end with their ttl. */
+    private readonly onDeafToExpiries: (reason: Error) => void = () => undefined,
   ) {
     this.ledger = new Ledger(announcer.nodeId, leaseMs);
     bus.onServerChange(() => this.ledger.serverChanged());
@@ -112,6 +128,37 @@ export class RedisBackplane implements Backplane {
 
   follow(listener: BackplaneListener): void {
     this.listeners.add(listener);
+  }
+
+  watch(watcher: Watcher): Watch {
+    this.watchers.add(watcher);
+    this.expiries ??= new Expiries(() => this.bus.masters(), {
+      expired: (key) => {
+        for (const each of this.watchers) each.expired(key, this.position());
+      },
+      missed: () => this.tellWatchersOfGap(),
+      refused: this.onDeafToExpiries,
+    });
+    return {
+      ready: this.expiries.ready(),
+      stop: () => {
+        this.watchers.delete(watcher);
+        if (this.watchers.size === 0) this.stopExpiries();
+      },
+    };
+  }
+
+  askToWatch(): void {
+    // Asked again and again: one that is not heard is of no consequence.
+    this.bus.run(PUBLISH_SCRIPT, [], [this.announcer.channel, WATCH_MESSAGE]).catch(() => undefined);
+  }
+
+  onAskedToWatch(listener: () => void): void {
+    this.watchRequestListeners.add(listener);
+  }
+
+  position(): number {
+    return Math.round(this.originMicros + performance.now() * 1000);
   }
 
   setLease(leaseMs: number): void {
@@ -160,6 +207,7 @@ export class RedisBackplane implements Backplane {
 
   async close(): Promise<void> {
     clearInterval(this.timer);
+    this.stopExpiries();
     const { nodeId, channel, progress } = this.announcer;
     const message = `b ${nodeId} ${progress.through}`;
     const farewell = this.bus.run(GOODBYE_SCRIPT, [NODES_KEY], [nodeId, channel, message]).catch(() => undefined);
@@ -219,6 +267,17 @@ export class RedisBackplane implements Backplane {
       this.epochsEndedMs.delete(epoch);
     }
     for (const listener of this.listeners) listener.missed?.();
+    this.tellWatchersOfGap();
+  }
+
+  private tellWatchersOfGap(): void {
+    this.expiries?.forget();
+    for (const watcher of this.watchers) watcher.missed();
+  }
+
+  private stopExpiries(): void {
+    this.expiries?.stop();
+    this.expiries = undefined;
   }
 
   private noteTrust(nowMs: number): void {
@@ -240,7 +299,7 @@ export class RedisBackplane implements Backplane {
     this.openBeats++;
     try {
       const timeToLiveMs = this.leaseMs * LEASES_TO_LIVE;
-      const [added, epoch, ids] = await this.bus.run<[number, Buffer, Buffer[]]>(
+      const [added, epoch, ids, micros] = await this.bus.run<[number, Buffer, Buffer[], Buffer]>(
         BEAT_SCRIPT,
         [NODES_KEY, EPOCH_KEY],
         [
@@ -250,6 +309,7 @@ export class RedisBackplane implements Backplane {
           String(timeToLiveMs),
         ],
       );
+      this.originMicros = Number(micros.toString()) - ((sentMs + performance.now()) / 2) * 1000;
       // We were on the list a moment ago: the server has lost its data.
       const isLost = added === 1 && sentMs - this.registeredAtMs < timeToLiveMs / 2;
       if (isLost) this.ledger.serverChanged();
@@ -272,11 +332,15 @@ export class RedisBackplane implements Backplane {
       case 'd': {
         const [, node = '', sequence, exact] = message.split(' ', 4);
         const prefix = message.split(' ').slice(4).join(' ');
-        for (const listener of this.listeners) listener.dropped(prefix, exact === '1');
+        const revision = this.position();
+        for (const each of [...this.listeners, ...this.watchers]) each.dropped(prefix, exact === '1', revision);
         return this.ledger.announcement(node, Number(sequence), performance.now());
       }
       case 'e':
         return this.noteCopiesEpoch(message.slice(2));
+      case WATCH_MESSAGE:
+        for (const listener of this.watchRequestListeners) listener();
+        return;
       case 'b': {
         const [, node = '', through] = message.split(' ');
         return this.ledger.goodbye(node, Number(through));
@@ -288,11 +352,22 @@ export class RedisBackplane implements Backplane {
     const [head = '', ...changes] = message.split('\n');
     for (const change of changes) {
       const space = change.indexOf(' ');
-      const revision = Number(change.slice(0, space));
-      for (const listener of this.listeners) listener.changed(change.slice(space + 1), revision);
+      const mark = change[0] as Mark;
+      const revision = Number(change.slice(1, space));
+      const key = change.slice(space + 1);
+      if (this.watchers.size > 0) this.tellWatchers(key, revision, mark);
+      // A lease changes nothing of what copies are taken of.
+      if (mark === MARKS.leased) continue;
+      for (const listener of this.listeners) listener.changed(key, revision);
     }
     const [, node = '', sequence] = head.split(' ');
     this.ledger.announcement(node, Number(sequence), performance.now());
+  }
+
+  private tellWatchers(key: string, revision: number, mark: Mark): void {
+    if (mark === MARKS.removed || mark === MARKS.nothing || mark === MARKS.leased) this.expiries?.noteAbsent(key);
+    else this.expiries?.notePresent(key);
+    for (const watcher of this.watchers) watcher.changed(key, revision, mark);
   }
 
   private receiveBeat(message: string): void {

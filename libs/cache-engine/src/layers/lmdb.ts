@@ -1,6 +1,7 @@
 import { MalformedCursor } from '../errors.js';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import type { Journal } from '../backplane/journal-backplane.js';
+import { MARKS } from '../backplane/mark.js';
 import {
   decodeEntry,
   decodeHead,
@@ -15,7 +16,6 @@ import type { Page, Layer } from '../layer.js';
 import {
   contentAfter,
   decide,
-  hasChanged,
   type Known,
   type LeaseHeld,
   type Mutation,
@@ -53,7 +53,7 @@ export class LmdbLayer implements Layer, Journal {
   private readonly counters: Database<Buffer, Buffer>;
   /** Who may fill a key that has no entry: `f64` token, `f64` end of the lease. */
   private readonly leases: Database<Buffer, Buffer>;
-  /** A ring of pages, by number modulo its length: `f64` number, then a line `revision key` for each change. */
+  /** A ring of pages, by number modulo its length: `f64` number, then the text of the page (see `Journal`). */
   private readonly journal: Database<Buffer, Buffer>;
   private readonly sweeper: NodeJS.Timeout;
   private lastSweep: Promise<unknown> = Promise.resolve();
@@ -88,13 +88,9 @@ export class LmdbLayer implements Layer, Journal {
     return this.root.transaction(() => {
       const nowMs = Date.now();
       const counters = this.readCounters();
-      let changes = '';
-      const outcomes = mutations.map((mutation) => {
-        const outcome = this.apply(mutation, ++counters.revision, nowMs);
-        if (hasChanged(outcome)) changes += `\n${outcome.revision} ${mutation.key}`;
-        return outcome;
-      });
-      if (changes !== '') this.writePage(++counters.page, changes.slice(1));
+      const changes: string[] = [];
+      const outcomes = mutations.map((mutation) => this.apply(mutation, ++counters.revision, nowMs, changes));
+      if (changes.length > 0) this.writePage(++counters.page, changes.join('\n'));
       this.writeCounters(counters);
       return outcomes;
     });
@@ -106,15 +102,20 @@ export class LmdbLayer implements Layer, Journal {
     return this.readCounters().page;
   }
 
+  lastRevision(): number {
+    this.root.resetReadTxn();
+    return this.readCounters().revision;
+  }
+
   page(number: number): string | undefined {
     const bytes = this.journal.getBinary(pageKey(number));
     return bytes?.readDoubleBE() === number ? bytes.toString('utf8', 8) : undefined;
   }
 
-  append(changes: string): Promise<void> {
+  append(mark: string, text: string): Promise<void> {
     return this.root.transaction(() => {
       const counters = this.readCounters();
-      this.writePage(++counters.page, changes);
+      this.writePage(++counters.page, journalLine(mark, ++counters.revision, text));
       this.writeCounters(counters);
     });
   }
@@ -169,7 +170,7 @@ export class LmdbLayer implements Layer, Journal {
     void this.journal.put(pageKey(number), Buffer.concat([doubles(number), Buffer.from(changes)]));
   }
 
-  private apply(mutation: Mutation, revision: number, nowMs: number): Outcome {
+  private apply(mutation: Mutation, revision: number, nowMs: number, changes: string[]): Outcome {
     const key = Buffer.from(mutation.key);
     const storedBytes = this.entries.getBinary(key);
     const stored = storedBytes && decodeEntry(storedBytes);
@@ -185,10 +186,15 @@ export class LmdbLayer implements Layer, Journal {
     if (outcome.status === 'removed') {
       this.forgetExpiry(key, stored);
       void this.entries.remove(key);
+      changes.push(journalLine(MARKS.removed, revision, mutation.key));
     }
     const effect = outboxEffect(mutation, outcome);
     if (effect === 'clear') this.outbox.clear(key);
     if (!('stamp' in outcome)) return outcome;
+    if (stored && isExpired(stored.expiresAtMs, nowMs)) {
+      changes.push(journalLine(MARKS.expired, revision, mutation.key));
+    }
+    changes.push(journalLine(MARKS[outcome.status], revision, mutation.key));
     const content = contentAfter(mutation, outcome, stored);
     if (content) {
       const bytes = encodeEntry(content, outcome.stamp);
@@ -224,16 +230,28 @@ export class LmdbLayer implements Layer, Journal {
     if (due.length === 0 && ended.length === 0) return;
     await this.root.transaction(() => {
       for (const { key } of ended) void this.leases.remove(key);
+      const counters = this.readCounters();
+      const changes: string[] = [];
       for (const expiry of due) {
         const key = expiry.subarray(8);
         const bytes = this.entries.getBinary(key);
         // The entry may have been stored anew since the keys were read: its own header decides.
-        if (bytes && isExpired(bytes.readDoubleBE(HEADER.offsets.expiresAt), nowMs)) void this.entries.remove(key);
+        if (bytes && isExpired(bytes.readDoubleBE(HEADER.offsets.expiresAt), nowMs)) {
+          void this.entries.remove(key);
+          changes.push(journalLine(MARKS.expired, ++counters.revision, key.toString()));
+        }
         void this.expiries.remove(expiry);
       }
+      if (changes.length === 0) return;
+      this.writePage(++counters.page, changes.join('\n'));
+      this.writeCounters(counters);
     });
     if (due.length === EXPIRED_PER_SWEEP) await this.removeExpired();
   }
+}
+
+function journalLine(mark: string, revision: number, key: string): string {
+  return `${mark}${revision} ${key}`;
 }
 
 function expiryKey(expiresAtMs: number, key: Buffer): Buffer {

@@ -38,6 +38,11 @@ function keyOf(redisKey: Buffer | string): string {
   return redisKey.toString().slice(PREFIX.length);
 }
 
+/** The key of ours behind that of a server, which may hold what belongs to others. */
+export function ownKeyOf(redisKey: Buffer): string | undefined {
+  return redisKey.toString('latin1', 0, PREFIX.length) === PREFIX ? keyOf(redisKey) : undefined;
+}
+
 /** The pattern of all keys that start with `prefix`. */
 export function prefixPattern(prefix: string): string {
   return `${(PREFIX + prefix).replace(/[\\*?[\]]/g, '\\$&')}*`;

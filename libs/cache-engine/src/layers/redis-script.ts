@@ -5,7 +5,7 @@ const REMEMBER_MS = 10_000;
 
 /**
  * Runs mutations one after the other, as `decide` does for the other layers, and tells the other nodes in the same
- * step: nobody can see a change that was not announced.
+ * step: nobody can see a change that was not announced. Each is a line of its mark (see `MARKS`), its revision and key.
  *
  * KEYS: the key of each mutation; then the records, the waiting and the dead of the outbox, where a mutation concerns it.
  * ARGV: the channel of the announcement and its head; then for each mutation its kind (see `KINDS`), with `n` behind it
@@ -89,7 +89,7 @@ for i = 1, count do
   end
   local revision = micros
   if previous and previous >= revision then revision = previous + 1 end
-  local changed = true
+  local mark
   local status = version and 1 or 0
   if version and isConditional(header) and not isKnownAlive(key, version, kind, condition, preamble, payload) then kind = 'g' end
   if kind == 'i' and version and (condition == '' or holds(condition, version, lease)) then
@@ -105,13 +105,10 @@ for i = 1, count do
     payload, ttl = string.format('%.0f', tonumber(by) + tonumber(initial)), tonumber(initialTtl)
   end
   if kind == 'g' then
-    changed = false
     answer(11, revision, version)
   elseif condition ~= '' and not holds(condition, version, lease) then
-    changed = false
     answer(4, revision)
   elseif kind == 'u' then
-    changed = false
     answer(6, revision)
   elseif kind == 'r' then
     if known then
@@ -120,9 +117,9 @@ for i = 1, count do
       if type(told) == 'table' and told.err then redis.call('DEL', key) end
     end
     if effect == 'c' then clear(string.sub(key, 9)) end
+    mark = version and 'd' or 'n'
     answer(version and 3 or 5, revision)
   elseif kind == 'l' then
-    changed = false
     if version then
       answer(8, revision)
     elseif leaseEnds and leaseEnds > now then
@@ -132,10 +129,10 @@ for i = 1, count do
     else
       local held = struct.pack('>dddddddd', 0, revision, 0, 0, 0, revision, now + ttl, 0)
       redis.call('SET', key, ABSENT .. held, 'PX', ttl + ${REMEMBER_MS})
+      mark = 'l'
       answer(7, revision)
     end
   elseif kind == 'f' then
-    changed = false
     if lease and lease == tonumber(payload) then
       redis.call('SETRANGE', key, ${HEADER.offsets.leaseToken}, struct.pack('>dd', 0, 0))
       answer(9, revision)
@@ -143,19 +140,20 @@ for i = 1, count do
       answer(5, revision)
     end
   elseif kind == 't' and not version then
-    changed = false
     answer(5, revision)
   else
     local later = kind == 't' and string.find(condition, 'x', 1, true) and (expires == 0 or ttl > 0 and expires >= now + ttl)
     local keep = version and (ttl < 0 or later)
     if not keep then expires = ttl > 0 and now + ttl or 0 end
     if kind == 't' then
+      mark = 't'
       redis.call('SETRANGE', key, ${HEADER.offsets.version}, stamp(version, revision, created, updated, expires))
       if not keep then
         if ttl > 0 then redis.call('PEXPIRE', key, ttl) else redis.call('PERSIST', key) end
       end
       answer(2, revision, version, created, updated, expires)
     else
+      mark = version and 'u' or 'c'
       created = created or now
       local entry = preamble .. stamp(revision, revision, created, now, expires) .. payload
       if keep then
@@ -176,7 +174,7 @@ for i = 1, count do
       if kind == 'i' then out[#out + 1] = tonumber(payload) end
     end
   end
-  if changed then changes[#changes + 1] = string.format('\\n%.0f ', revision) .. string.sub(key, 9) end
+  if mark then changes[#changes + 1] = string.format('\\n%s%.0f ', mark, revision) .. string.sub(key, 9) end
 end
 if ARGV[1] ~= '' then redis.call('PUBLISH', ARGV[1], ARGV[2] .. table.concat(changes)) end
 out[#out + 1] = now

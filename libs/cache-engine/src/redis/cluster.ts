@@ -85,6 +85,10 @@ export class RedisCluster implements Bus {
     return this.shards;
   }
 
+  masters(): readonly RedisServer[] {
+    return this.shards.map(({ master }) => this.node(master.address).server);
+  }
+
   /** The master that has a slot, with its replicas. */
   shardOf(slot: number): Shard | undefined {
     return this.shardByAddress.get(this.slots[slot] ?? '');
@@ -163,9 +167,7 @@ export class RedisCluster implements Bus {
     onMessage: (message: Buffer) => void,
     onState: (subscribed: boolean) => void,
   ): Promise<{ close(): Promise<void> }> {
-    const masters = this.shards
-      .map(({ master }) => this.node(master.address).server)
-      .filter(({ connections }) => connections.active > 0);
+    const masters = this.masters().filter(({ connections }) => connections.active > 0);
     const server = masters[Math.floor(Math.random() * masters.length)];
     if (!server) throw new SlotUnserved('no master of the cluster can be reached');
     let abandoned = false;

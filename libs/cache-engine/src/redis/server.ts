@@ -118,27 +118,49 @@ export class RedisServer {
     }
   }
 
-  /**
-   * Takes the messages of a channel, in order, on a connection of its own, which is made anew by itself. What is published
-   * between a loss and the next `onState(true)` is missed.
-   *
-   * Resolves when first subscribed.
-   */
+  /** As `listen`; resolves when first subscribed. */
   async subscribe(
     channel: string,
     onMessage: (message: Buffer) => void,
     onState: (subscribed: boolean, reason?: Error) => void,
   ): Promise<{ close(): Promise<void> }> {
-    const subscription = new Subscription({ channel, onMessage, onState, open: () => this.openBeside() });
-    this.subscriptions.add(subscription);
-    await subscription.start();
+    const { subscribed, close } = this.listen(channel, onMessage, onState);
+    await subscribed;
     return {
       close: () => {
-        this.subscriptions.delete(subscription);
-        subscription.close();
+        close();
         return Promise.resolve();
       },
     };
+  }
+
+  /**
+   * Takes the messages of a channel, in order, on a connection of its own, which is made anew by itself. What is published
+   * between a loss and the next `onState(true)` is missed.
+   */
+  listen(
+    channel: string,
+    onMessage: (message: Buffer) => void,
+    onState: (subscribed: boolean, reason?: Error) => void,
+  ): { readonly subscribed: Promise<void>; readonly close: () => void } {
+    const subscription = new Subscription({ channel, onMessage, onState, open: () => this.openBeside() });
+    this.subscriptions.add(subscription);
+    return {
+      subscribed: subscription.start(),
+      close: () => {
+        this.subscriptions.delete(subscription);
+        subscription.close();
+      },
+    };
+  }
+
+  /** The servers of a `Bus`: this one alone. */
+  masters(): readonly RedisServer[] {
+    return [this];
+  }
+
+  get database(): number {
+    return this.options.access.database;
   }
 
   /** Calls back when the process behind is another than at the last connection: restarted, or another master. */

@@ -1,4 +1,4 @@
-import { Cache, MemoryLayer } from '@cache-system/cache-engine';
+import { Cache, ChangeFeed, MemoryLayer } from '@cache-system/cache-engine';
 import type { Config } from '@cache-system/contracts';
 import { Module, type OnApplicationShutdown } from '@nestjs/common';
 import { LiveConfig } from '../live-config.js';
@@ -27,8 +27,14 @@ import { Layers, openLayers } from './layers.js';
         return cache;
       },
     },
+    {
+      provide: ChangeFeed,
+      inject: [Layers, LiveConfig],
+      useFactory: ({ backplane }: Layers, config: LiveConfig) =>
+        new ChangeFeed(backplane, () => config.current.cache.events.buffer_mb * 1024 * 1024),
+    },
   ],
-  exports: [Cache, MemoryLayer, Layers],
+  exports: [Cache, ChangeFeed, MemoryLayer, Layers],
 })
 export class EngineModule implements OnApplicationShutdown {
   constructor(

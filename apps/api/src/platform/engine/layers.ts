@@ -84,7 +84,7 @@ async function openOnRedis(environment: Environment, config: LiveConfig): Promis
   const announcer = new Announcer(`cache-bus:${database}`, environment.NODE_NAME);
   const guarded = guardL2(new RedisLayer(server, announcer), config);
   const backplane = await startBackplane(
-    new RedisBackplane(server, announcer, leaseMs(config.current), reportTrust),
+    new RedisBackplane(server, announcer, leaseMs(config.current), reportTrust, reportDeafness()),
     config,
   );
   const l2: SharedLayer = {
@@ -107,7 +107,7 @@ async function openClustered(
   const cluster = await connectCluster(nodes, config);
   const announcer = new Announcer('cache-bus:0', environment.NODE_NAME);
   const l3Settings = () => config.current.cache.layers.l3;
-  const backplane = new RedisBackplane(cluster, announcer, leaseMs(config.current), reportTrust);
+  const backplane = new RedisBackplane(cluster, announcer, leaseMs(config.current), reportTrust, reportDeafness());
   const recent = recentChanges(backplane, () => 2 * MAX_REPLICA_LAG_MS);
   const layer = new RedisClusterLayer(cluster, announcer, () => l3Settings().deadline_ms, {
     maxLagMs: MAX_REPLICA_LAG_MS,
@@ -190,6 +190,15 @@ function recentChanges(backplane: Backplane, generationMs: () => number): Recent
 function reportTrust(trusted: boolean): void {
   if (trusted) log.info('hearing all nodes: L1 is trusted');
   else log.warn('not all nodes are heard: what L1 has is checked with the shared layer');
+}
+
+/** Once: it is so with every server, each time. */
+function reportDeafness(): (reason: Error) => void {
+  let isReported = false;
+  return (err) => {
+    if (!isReported) log.warn({ err }, 'Redis may not tell of expiries: set its notify-keyspace-events to Ex');
+    isReported = true;
+  };
 }
 
 function leaseMs({ cache }: Config): number {

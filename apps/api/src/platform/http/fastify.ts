@@ -53,6 +53,7 @@ export function createFastify(config: Config, traffic: Traffic): FastifyInstance
   fastify.server.on('checkExpectation', (request, response) => fastify.server.emit('request', request, response));
 
   fastify.decorateRequest('startedAt', 0);
+  fastify.decorateRequest('answeredAt', 0);
   fastify.decorateRequest('rateLimit', undefined);
   fastify.addHook('onRequest', (request, _reply, done) => {
     request.startedAt = performance.now();
@@ -64,7 +65,7 @@ export function createFastify(config: Config, traffic: Traffic): FastifyInstance
     done();
   });
   fastify.addHook('onResponse', (request, reply, done) => {
-    traffic.record(reply.raw.statusCode, performance.now() - request.startedAt);
+    traffic.record(reply.raw.statusCode, (request.answeredAt || performance.now()) - request.startedAt);
     done();
   });
 

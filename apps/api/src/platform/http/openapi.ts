@@ -1,6 +1,14 @@
 import { ERROR_CODES, type ErrorCode, errorSchema } from '@cache-system/contracts';
 import { applyDecorators, type INestApplication } from '@nestjs/common';
-import { ApiBody, ApiQuery, ApiResponse, DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+import {
+  ApiBody,
+  ApiOkResponse,
+  ApiQuery,
+  ApiResponse,
+  DocumentBuilder,
+  type OpenAPIObject,
+  SwaggerModule,
+} from '@nestjs/swagger';
 import { z } from 'zod';
 
 type JsonSchema = Record<string, unknown>;
@@ -31,6 +39,12 @@ export function ApiQueries(schema: z.ZodType): MethodDecorator {
 /** The JSON body of a route that reads it by itself, from the schema that it validates with. */
 export function ApiJsonBody(schema: z.ZodType, example: unknown, required = true): MethodDecorator {
   return ApiBody({ required, schema: toJsonSchema(schema), examples: { example: { value: example } } });
+}
+
+/** A stream of server-sent events. OpenAPI 3.0 has no words for one: it is shown as the list of what `data` holds. */
+export function ApiEventStream(schema: z.ZodType, example: string): MethodDecorator {
+  const content = { 'text/event-stream': { schema: toJsonSchema(z.array(schema)), example } };
+  return ApiOkResponse({ description: 'The stream', content });
 }
 
 /** The errors that are a route's own, beside those that every route has. */

@@ -12,6 +12,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** `performance.now()` when the request arrived. */
     startedAt: number;
+    /** `performance.now()` when a response began that goes on as a stream; 0 for every other. */
+    answeredAt: number;
     /** Where the caller stands against its rate limit; undefined before it is known who calls. */
     rateLimit: RateLimitState | undefined;
   }
