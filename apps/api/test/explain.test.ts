@@ -289,8 +289,13 @@ describe('what the source has to do with it', () => {
     const other = await startApi({ env: { LOG_LEVEL: 'warn', ...service.stores, CACHE__SOURCES: sources } });
     const elsewhere = new Client(other.url, client.headers);
     try {
+      // Until it trusts its L1, it has perhaps missed what others have done, and keeps nothing that it loads.
+      await client.put(entryPath('trusted'), { value: 1 });
+      await eventually('the other node has come to know all others', async () => {
+        return (await elsewhere.get(entryPath('trusted'))).headers['x-cache-layer'] === 'L1';
+      });
       const before = origin.requests.length;
-      origin.answer({ body: '"far"', delayMs: 500 });
+      origin.answer({ body: '"far"', delayMs: 700 });
       const first = read('book:far', { by: elsewhere });
       await origin.received(before + 1);
       const { explain } = await read('book:far');

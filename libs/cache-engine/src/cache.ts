@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Config, LayerName, Strategy } from '@cache-system/contracts';
-import { type Attributes, isConditional, type Staleness, staleMs, type TagStamp } from './attributes.js';
+import type { LayerName } from '@cache-system/contracts';
+import { type Attributes, isConditional, staleMs } from './attributes.js';
 import type { Backplane } from './backplane/backplane.js';
 import { type Content, type Entry, type Head, isStale, type Stamp, stampOf, type Value } from './entry.js';
 import {
@@ -12,8 +12,18 @@ import {
   StorageFull,
   TooMuchContention,
 } from './errors.js';
+import type {
+  CacheSettings,
+  Change,
+  ChangeListener,
+  Found,
+  ReadCounts,
+  WriteOptions,
+  Written,
+} from './cache-operations.js';
 import { type Batch, InFlight } from './in-flight.js';
 import type { Page } from './layer.js';
+import { CONTENTION_LIMIT_MS, LivingEntries } from './living-entries.js';
 import { KeyQueue } from './key-queue.js';
 import type { MemoryLayer, Slot } from './layers/memory.js';
 import {
@@ -25,91 +35,19 @@ import {
   NO_EXPIRY,
   type Outcome,
 } from './mutation.js';
-import type { Outbox, OutboxEffect, OutboxRecord } from './outbox.js';
+import type { Outbox, OutboxRecord } from './outbox.js';
 import { NOT_TRUSTED, ReadTrace } from './read-trace.js';
 import type { Applied, Fetched, ReplicationWish, SharedTiers } from './shared-tiers.js';
 import type { KeyRing } from './payload/key-ring.js';
-import { type StorageSettings, type StorageWish, StoredForm, type UnreadableReason } from './stored-form.js';
+import { StoredForm, type UnreadableReason } from './stored-form.js';
 import { readSweepNotice, type SweepCriteria, sweepNotice } from './sweep-notice.js';
 import { isReserved, tagKey, Tags } from './tags.js';
+import { attributesOf, confirmations, keptTerms, remainingMs, stalenessOf, type WriteTerms } from './write-terms.js';
 
-/** For so long a change is tried again that keeps being overtaken by other nodes. */
-const CONTENTION_LIMIT_MS = 2000;
 const MAX_BACKOFF_MS = 16;
-
-/** The part of the configuration that the cache runs on. Replaced as a whole while running. */
-export interface CacheSettings {
-  readonly layers: Pick<Config['cache']['layers'], 'l1' | 'l2' | 'l3'>;
-  readonly defaultStrategy: Strategy;
-  readonly storage: StorageSettings;
-}
-
-export interface WriteOptions extends StorageWish {
-  /** Seconds to live, 0 for no expiry; left out, the defaults of the layers. */
-  readonly ttlSeconds?: number | undefined;
-  readonly strategy?: Strategy | undefined;
-  readonly condition?: Condition | undefined;
-  /** Wait for replicas of the deepest layer, as many as its consistency level says. */
-  readonly replicate?: boolean | undefined;
-  readonly tags?: readonly string[] | undefined;
-  /** Every read renews the expiry. */
-  readonly sliding?: boolean | undefined;
-  /** By which part of itself the ttl may be shortened, by chance: 0 to 1. What was stored together ends apart then. */
-  readonly ttlJitter?: number | undefined;
-  /** Of a value that is kept as it came. */
-  readonly contentType?: string | undefined;
-  /** Seconds after the ttl for which the entry may be used while another is fetched, or where that fails. */
-  readonly staleWhileRevalidateSeconds?: number | undefined;
-  readonly staleIfErrorSeconds?: number | undefined;
-  /** Of the source that the value was fetched from. */
-  readonly sourceTag?: string | undefined;
-  /** In place of `tags`: what those of another entry were. */
-  readonly tagStamps?: readonly TagStamp[] | undefined;
-  /** Called before any layer has the value: where it fails, nothing is written. What is to hold has been checked before. */
-  readonly through?: ((value: Value) => Promise<void>) | undefined;
-  /** Called before anything is written: a value for which it throws is not. */
-  readonly check?: ((value: Value) => void) | undefined;
-  /** Whether the write is to reach a source later, or has been there. See `Outbox`. */
-  readonly outbox?: OutboxEffect | undefined;
-  /** For a value that is made of another: what there is where the cache has nothing. */
-  readonly known?: Entry | undefined;
-}
-
-export interface Written {
-  readonly status: 'created' | 'updated';
-  readonly entry: Entry;
-  /** Bytes that the value takes in the shared layers. */
-  readonly storedBytes: number;
-  /** The layers that hold the entry now. */
-  readonly layers: readonly LayerName[];
-  /** Names of the replicas that have confirmed the write. */
-  readonly replicatedTo: readonly string[];
-}
-
-export interface Found {
-  readonly entry: Entry;
-  readonly layer: LayerName;
-  readonly hits: number;
-  /** The copy could not be checked: neither the shared layers nor the other nodes can be reached. */
-  readonly stale: boolean;
-  /** Layers that could not be asked; deeper ones answered for them. */
-  readonly unavailable: readonly LayerName[];
-}
 
 /** Makes the new value of the current entry, which is undefined where there is none. */
 type Revise = (current: Entry | undefined) => Value;
-
-/** Reads answered, by what answered them. */
-export interface ReadCounts {
-  L1: number;
-  L2: number;
-  L3: number;
-  misses: number;
-}
-
-/** What has happened: to the entry of a key, or to any of those whose keys begin so. */
-export type Change = { readonly key: string } | { readonly prefix: string };
-type ChangeListener = (change: Change) => void;
 
 const NONE: readonly LayerName[] = [];
 const OF_FORMER_EPOCH = 'its copy was last checked before changes may have been missed';
@@ -118,8 +56,6 @@ const UNCHECKED = 'no shared layer can be reached, so its copy is served uncheck
 const NO_CACHE = 'no-cache asks the deepest layer alone';
 /** An expiry that each read renews is written anew once so much of it has passed. */
 const RENEW_AFTER = 0.1;
-/** How often what became of a tagged entry may change while it is looked at. */
-const MAX_CHECKS = 10;
 
 /**
  * The layers as one cache. The deepest shared layer is where the truth is: it hands out versions and decides every
@@ -145,6 +81,8 @@ export class Cache {
     prolong: (key, ttlMs) => this.mutate({ kind: 'touch', key, ttlMs, condition: { onlyLater: true } }),
   });
 
+  private readonly living: LivingEntries;
+
   constructor(
     private readonly l1: MemoryLayer,
     private readonly shared: SharedTiers,
@@ -154,6 +92,7 @@ export class Cache {
     keys?: KeyRing,
   ) {
     this.form = new StoredForm(settings.storage, keys);
+    this.living = new LivingEntries(shared, this.tags);
     backplane.follow({
       changed: (key, revision) => {
         this.inFlight.overtake(key, revision);
@@ -435,7 +374,7 @@ export class Cache {
 
   /** Asks for the right to fill a key, or gives it back. See `Lease`. @throws LayerTimeout, LayerUnavailable */
   async lease(mutation: Extract<Mutation, { kind: 'lease' | 'release' }>): Promise<Outcome> {
-    return (await this.apply(mutation, false)).outcome;
+    return (await this.living.apply(mutation, false)).outcome;
   }
 
   /** Makes all entries of a namespace with a tag as good as gone, at once. See `Tags.invalidate`. */
@@ -456,7 +395,7 @@ export class Cache {
   ): Promise<Page & { readonly dead: readonly Head[] }> {
     const page = await this.shared.scan(prefix, cursor, limit);
     const heads = page.heads.filter(({ key }) => !isReserved(key));
-    const alive = await Promise.all(heads.map((head) => this.isAlive(head.key, head, false)));
+    const alive = await Promise.all(heads.map((head) => this.living.isAlive(head.key, head, false)));
     return {
       heads: heads.filter((_, index) => alive[index]),
       dead: heads.filter((_, index) => !alive[index]),
@@ -491,7 +430,7 @@ export class Cache {
   /** What is known of a live entry beside its value. @throws LayerTimeout, LayerUnavailable */
   async head(key: string): Promise<Head | undefined> {
     const entry = await this.shared.fresh(key);
-    if (!entry || !(await this.isAlive(key, entry, true))) return undefined;
+    if (!entry || !(await this.living.isAlive(key, entry, true))) return undefined;
     return { ...stampOf(entry), key, attributes: entry.attributes, storedBytes: entry.payload.length };
   }
 
@@ -513,11 +452,7 @@ export class Cache {
     key: string,
     value: Value,
     ttlMs: number,
-    options: Omit<WriteOptions, 'tags'> & {
-      tags?: readonly TagStamp[] | undefined;
-      slidingMs?: number | undefined;
-      staleness?: Staleness | undefined;
-    },
+    options: WriteTerms,
     defaultTtl = options.ttlSeconds === undefined,
   ): Promise<Written> {
     options.check?.(value);
@@ -526,17 +461,8 @@ export class Cache {
       this.requireRoom(key, value, options);
       await options.through(value);
     }
-    const slidingMs = options.sliding && ttlMs > 0 ? ttlMs : options.slidingMs;
-    const attributes: Attributes = {
-      ...(options.tags && options.tags.length > 0 && { tags: options.tags }),
-      ...stored.attributes,
-      ...(options.contentType !== undefined && { contentType: options.contentType }),
-      ...(slidingMs !== undefined && { slidingMs }),
-      ...(options.staleness && { staleness: options.staleness }),
-      ...(options.sourceTag !== undefined && { sourceTag: options.sourceTag }),
-    };
-    const hasAny = Object.keys(attributes).length > 0;
-    const content: Content = { ...stored.value, defaultTtl, attributes: hasAny ? attributes : undefined };
+    const attributes = attributesOf(options, ttlMs, stored.attributes);
+    const content: Content = { ...stored.value, defaultTtl, attributes };
     const condition = options.through ? undefined : options.condition;
     const { outbox } = options;
     const mutation = { kind: 'put', key, content, ttlMs, outbox, ...(condition && { condition }) } as const;
@@ -547,17 +473,9 @@ export class Cache {
 
   /** What a new value takes over from the one that it is made of, unless it is said anew. */
   private async kept(key: string, current: Entry | undefined, ttlMs: number, options: WriteOptions) {
-    const { tags, compression, encrypted, slidingMs, contentType, staleness } = current?.attributes ?? {};
     const leftMs = ttlMs === KEEP_EXPIRY && current ? remainingMs(current) : ttlMs;
-    return {
-      tags: options.tags ? await this.tags.stamps(key, options.tags, leftMs) : tags,
-      compress: options.compress ?? compression,
-      encrypt: options.encrypt ?? encrypted,
-      contentType: options.contentType ?? contentType,
-      slidingMs:
-        options.sliding === false ? undefined : (slidingMs ?? (options.sliding && leftMs > 0 ? leftMs : undefined)),
-      staleness: ttlMs === KEEP_EXPIRY ? staleness : stalenessOf(ttlMs, options),
-    };
+    const tags = options.tags ? await this.tags.stamps(key, options.tags, leftMs) : current?.attributes?.tags;
+    return { ...keptTerms(current?.attributes, options, ttlMs, leftMs), tags };
   }
 
   /**
@@ -642,7 +560,7 @@ export class Cache {
   /** A mutation that fails may have happened nevertheless: what L1 has of the key is not to be trusted then. */
   private async applyOrForget(mutation: Mutation, around: boolean, replicate?: ReplicationWish): Promise<Applied> {
     try {
-      return await this.apply(mutation, around, replicate);
+      return await this.living.apply(mutation, around, replicate);
     } catch (error) {
       this.inFlight.distrust(mutation.key);
       this.l1.drop(mutation.key);
@@ -650,39 +568,10 @@ export class Cache {
     }
   }
 
-  /**
-   * Runs a mutation. Where it meets a conditional entry, it is found out first whether that is alive: one whose tags
-   * were invalidated, or that is stale, is as good as none, and nothing may be decided by it.
-   */
-  private async apply(mutation: Mutation, around: boolean, replicate?: ReplicationWish): Promise<Applied> {
-    let current = mutation;
-    for (let attempt = 0; attempt < MAX_CHECKS; attempt++) {
-      const applied = await this.shared.apply(current, around, replicate);
-      if (applied.outcome.status !== 'unproven') return applied;
-      current = mutation;
-      const entry = await this.shared.fresh(mutation.key);
-      // There is none any more, or it cannot be read: nobody will ever know more of it.
-      if (!entry) await this.bury(mutation.key, applied.outcome);
-      else if (await this.isAlive(mutation.key, entry, true)) {
-        const { tags = [] } = entry.attributes ?? {};
-        if (mutation.kind === 'touch') await this.tags.outlive(mutation.key, tags, mutation.ttlMs);
-        current = proven(mutation, entry);
-      } else {
-        await this.bury(mutation.key, entry);
-      }
-    }
-    throw new TooMuchContention(CONTENTION_LIMIT_MS);
-  }
-
-  /** Removes an entry that is as good as gone, unless there is another one by now. */
-  private async bury(key: string, { version }: { readonly version: number }): Promise<void> {
-    await this.shared.apply({ kind: 'remove', key, condition: { versionIn: [version], checked: version } }, false);
-  }
-
   /** As the next mutation will find it, and as callers know it. */
   private async fresh(key: string): Promise<Entry | undefined> {
     const entry = await this.shared.fresh(key);
-    return entry && (await this.isAlive(key, entry, true)) ? this.form.toServed(key, entry) : undefined;
+    return entry && (await this.living.isAlive(key, entry, true)) ? this.form.toServed(key, entry) : undefined;
   }
 
   /** What the shared layers have, as callers know it; held in L1 from then on. */
@@ -694,10 +583,10 @@ export class Cache {
         ? await this.shared.getFresh(key, trace)
         : await this.shared.get(key, this.backplane.isTrusted(), trace);
       const { entry: stored } = fetched;
-      if (!stored || !(await this.hasItsTags(key, stored, fresh, trace))) {
+      if (!stored || !(await this.living.hasItsTags(key, stored, fresh, trace))) {
         if (stored) {
           trace?.foundInvalidated();
-          this.bury(key, stored).catch(() => undefined);
+          this.living.bury(key, stored).catch(() => undefined);
         }
         if (this.inFlight.isUndisturbed(ticket)) this.l1.drop(key);
         return { ...fetched, entry: undefined };
@@ -724,19 +613,6 @@ export class Cache {
     const layer = this.shared.deepest;
     this.counts[layer]++;
     return { entry, layer, hits: 1, stale: false, unavailable: NONE };
-  }
-
-  private async isAlive(key: string, entry: Stamp & Pick<Entry, 'attributes'>, fresh: boolean): Promise<boolean> {
-    return !isStale(entry, Date.now()) && this.hasItsTags(key, entry, fresh);
-  }
-
-  private async hasItsTags(
-    key: string,
-    { attributes }: Pick<Entry, 'attributes'>,
-    fresh: boolean,
-    trace?: ReadTrace,
-  ): Promise<boolean> {
-    return attributes?.tags === undefined || this.tags.areCurrent(key, attributes.tags, fresh, trace);
   }
 
   /** Writes a sliding expiry anew, unless that was done a moment ago. Where it fails, the next read does it. */
@@ -796,33 +672,7 @@ export class Cache {
   }
 }
 
-/** Undefined where an entry is to end with its ttl. */
-function stalenessOf(
-  freshMs: number,
-  { staleWhileRevalidateSeconds = 0, staleIfErrorSeconds = 0 }: WriteOptions,
-): Staleness | undefined {
-  if (freshMs === 0 || (staleWhileRevalidateSeconds === 0 && staleIfErrorSeconds === 0)) return undefined;
-  return { whileRevalidateMs: staleWhileRevalidateSeconds * 1000, ifErrorMs: staleIfErrorSeconds * 1000 };
-}
-
-/** A mutation that may go ahead where it meets just this entry, which is alive. What it is kept for as stale comes on top. */
-function proven(mutation: Mutation, { version, attributes }: Entry): Mutation {
-  const condition = { ...mutation.condition, checked: version };
-  if (mutation.kind !== 'touch' || mutation.ttlMs === NO_EXPIRY) return { ...mutation, condition } as Mutation;
-  return { ...mutation, ttlMs: mutation.ttlMs + staleMs(attributes?.staleness), condition };
-}
-
 /** Whether an entry can be served as it is, but for its form. */
 function isSimple(attributes: Attributes | undefined): boolean {
   return !isConditional(attributes) && attributes?.slidingMs === undefined;
-}
-
-function remainingMs({ expiresAtMs }: Entry): number {
-  return expiresAtMs === 0 ? 0 : Math.max(1, expiresAtMs - Date.now());
-}
-
-/** How many replicas must confirm a write. A majority counts the master, which has it already. */
-function confirmations(level: Config['cache']['layers']['l3']['consistency_level'], replicas: number): number {
-  if (level === 'eventual') return 0;
-  return level === 'all' ? replicas : Math.floor((replicas + 1) / 2);
 }

@@ -3,15 +3,8 @@ export type { Backplane, Peer } from './backplane/backplane.js';
 export { JournalBackplane } from './backplane/journal-backplane.js';
 export { RedisBackplane } from './backplane/redis-backplane.js';
 export { BatchedLayer } from './batched-layer.js';
-export {
-  Cache,
-  type CacheSettings,
-  type Change,
-  type Found,
-  type ReadCounts,
-  type WriteOptions,
-  type Written,
-} from './cache.js';
+export { Cache } from './cache.js';
+export type { CacheSettings, Change, Found, ReadCounts, WriteOptions, Written } from './cache-operations.js';
 export { type CacheEvent, ChangeFeed, type FeedReader } from './change-feed.js';
 export { ClusterAdmin } from './cluster/cluster-admin.js';
 export {

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { LayerName } from '@cache-system/contracts';
-import type { Cache, WriteOptions } from './cache.js';
+import type { Cache } from './cache.js';
+import type { WriteOptions } from './cache-operations.js';
 import type { Entry, Value } from './entry.js';
 import { ConditionFailed, KeyNotFound, LoadTimeout, MissingAtSource } from './errors.js';
 import type { Condition, Outcome } from './mutation.js';

@@ -1,6 +1,7 @@
 import { type Backplane, NoBackplane } from '../src/backplane/backplane.js';
 import { BatchedLayer } from '../src/batched-layer.js';
-import { Cache, type CacheSettings } from '../src/cache.js';
+import { Cache } from '../src/cache.js';
+import type { CacheSettings } from '../src/cache-operations.js';
 import { jsonText, jsonValue } from '../src/entry.js';
 import type { Layer } from '../src/layer.js';
 import { MemoryLayer } from '../src/layers/memory.js';

@@ -110,7 +110,10 @@ export class RedisBackplane implements Backplane {
     private readonly onDeafToExpiries: (reason: Error) => void = () => undefined,
   ) {
     this.ledger = new Ledger(announcer.nodeId, leaseMs);
-    bus.onServerChange(() => this.ledger.serverChanged());
+    bus.onServerChange(() => {
+      this.ledger.serverChanged();
+      this.noteEpoch();
+    });
   }
 
   get epoch(): number {
@@ -221,12 +224,15 @@ export class RedisBackplane implements Backplane {
     this.subscription = await this.bus.subscribe(
       this.announcer.channel,
       (message) => {
-        if (isCurrent()) this.receive(message.toString());
+        if (!isCurrent()) return;
+        this.receive(message.toString());
+        this.noteEpoch();
       },
       (subscribed) => {
         if (!isCurrent()) return;
         if (subscribed) this.ledger.startListening();
         else this.ledger.stopListening();
+        this.noteEpoch();
       },
     );
   }
@@ -251,7 +257,7 @@ export class RedisBackplane implements Backplane {
     this.timer = setInterval(() => {
       const nowMs = performance.now();
       this.ledger.giveUpGaps(nowMs);
-      this.noteEpoch(nowMs);
+      this.noteEpoch();
       this.noteTrust(nowMs);
       const silentMs = nowMs - Math.max(this.ledger.echoedAtMs, this.startedAtMs);
       if (silentMs > 2 * this.leaseMs && nowMs - this.registeredAtMs < this.leaseMs) void this.listenElsewhere();
@@ -259,8 +265,10 @@ export class RedisBackplane implements Backplane {
     }, this.leaseMs / BEATS_PER_LEASE).unref();
   }
 
-  private noteEpoch(nowMs: number): void {
+  /** At once: what is begun from then on has missed nothing, and need not be thrown away. */
+  private noteEpoch(): void {
     if (this.notedEpoch === this.epoch) return;
+    const nowMs = performance.now();
     while (this.notedEpoch < this.epoch) this.epochsEndedMs.set(this.notedEpoch++, this.untrustedSinceMs ?? nowMs);
     for (const epoch of this.epochsEndedMs.keys()) {
       if (this.epochsEndedMs.size <= MAX_PAST_EPOCHS) break;
@@ -315,6 +323,7 @@ export class RedisBackplane implements Backplane {
       if (isLost) this.ledger.serverChanged();
       this.registeredAtMs = sentMs;
       this.ledger.register(ids.map(String), sentMs);
+      this.noteEpoch();
       // A master that died has taken the last epochs with it: copies from before those must not count again.
       if (isLost || Number(epoch.toString()) < copiesEpoch) await this.distrustCopies();
       else this.noteCopiesEpoch(epoch);
