@@ -32,7 +32,7 @@ const OWN_SERVERS = ['cluster-operations', 'coherence', 'layers'].map((name) => 
  * many there are, or is shown by layers.test.ts, which starts a cluster of its own.
  */
 const CACHE_FEATURES = [
-  ...['bulk', 'collections', 'entries', 'expiry', 'formats', 'increment', 'leases', 'objects', 'patch'],
+  ...['bulk', 'collections', 'entries', 'events', 'expiry', 'formats', 'increment', 'leases', 'objects', 'patch'],
   ...['preconditions', 'sources', 'storage-options', 'write-behind'],
 ];
 const ROOT_SCRIPTS = ['tools', 'bench', 'examples', '.dependency-cruiser.cjs', 'jest.config.cjs', 'eslint.config.js'];
