@@ -80,7 +80,7 @@ onRealStores('a source in a table', () => {
     const source = books.open({ ...BOOKS, writable: true });
     for (const value of ['1', '{"a": 2}', '{"a": 2}']) await store(source, '7', value);
     expect(await text(source, '7')).toBe('{"a": 2}');
-    for (const key of ['book:7', 'book:7', 'book:x']) await source.remove?.(key, never());
+    for (const key of ['book:7', 'book:7', 'book:x']) await source.remove?.(key, 1, never());
     expect(await text(source, '7')).toBe('missing');
   });
 

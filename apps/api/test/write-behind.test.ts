@@ -59,6 +59,11 @@ class RecordingSource {
     this.held ??= [];
   }
 
+  /** Resolves once a write is held up. */
+  isAsked(): Promise<void> {
+    return eventually('the source is asked', () => (this.held?.length ?? 0) > 0);
+  }
+
   release(): void {
     const waiting = this.held ?? [];
     this.held = undefined;
@@ -201,6 +206,58 @@ describe('a write with write-behind', () => {
     expect(source.of(key).at(-1)).toMatchObject({ body: '"through"' });
     const turns = source.of(key).map(({ turn }) => turn);
     expect(turns).toEqual([...new Set(turns)].sort((one, other) => one - other));
+  });
+
+  test('is not undone by a write through that was under way', async () => {
+    await put({ a: 0 }, '');
+    source.hold();
+    const patched = client.patch(entryPath(key), { value: { patched: true } });
+    await source.isAsked();
+    expectWritten(await put({ a: 1 }), 'updated');
+    source.release();
+    expect((await patched).status).toBe(200);
+    await drained();
+    // The patch was made of what was written behind, or came before it.
+    expect(['{"a":1,"patched":true}', '{"a":1}']).toContain(source.values.get(key));
+    expect(JSON.stringify((await valueOf()).value)).toBe(source.values.get(key));
+
+    source.hold();
+    const through = put('through', '');
+    await source.isAsked();
+    expectWritten(await put('behind'), 'updated');
+    source.release();
+    expectWritten(await through, 'updated');
+    await drained();
+    expect(source.values.get(key)).toBe('"behind"');
+    expect(await valueOf()).toMatchObject({ value: 'behind' });
+  });
+
+  test('is not undone by a deletion that was under way', async () => {
+    await put(1, '');
+    source.hold();
+    const deleted = client.delete(entryPath(key));
+    await source.isAsked();
+    expectWritten(await put(2), 'updated');
+    source.release();
+    expect((await deleted).status).toBe(204);
+    await drained();
+    expect(source.values.get(key)).toBe('2');
+    expect(await valueOf()).toMatchObject({ value: 2 });
+  });
+
+  test('stays under its tags where it has to be read from the outbox', async () => {
+    source.hold();
+    const answer = await client.put(`${entryPath(key)}${BEHIND}`, {
+      value: 'secret',
+      options: { tags: ['of-it'] },
+    });
+    expectWritten(answer, 'created');
+    await client.post('/v1/cache/invalidate', { keys: [key] });
+    expect(await valueOf()).toMatchObject({ value: 'secret' });
+    const { keys } = (await client.get('/v1/cache?tag=of-it')).json as { keys: { key: string }[] };
+    expect(keys.map((each) => each.key)).toContain(key);
+    source.release();
+    await drained();
   });
 
   test('is measured by what there is, also at the source', async () => {

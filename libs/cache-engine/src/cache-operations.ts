@@ -2,7 +2,6 @@ import type { Config, LayerName, Strategy } from '@cache-system/contracts';
 import type { TagStamp } from './attributes.js';
 import type { Entry, Value } from './entry.js';
 import type { Condition } from './mutation.js';
-import type { OutboxEffect } from './outbox.js';
 import type { StorageSettings, StorageWish } from './stored-form.js';
 
 // What is asked of a `Cache`, and what it answers.
@@ -35,12 +34,15 @@ export interface WriteOptions extends StorageWish {
   readonly sourceTag?: string | undefined;
   /** In place of `tags`: what those of another entry were. */
   readonly tagStamps?: readonly TagStamp[] | undefined;
-  /** Called before any layer has the value: where it fails, nothing is written. What is to hold has been checked before. */
-  readonly through?: ((value: Value) => Promise<void>) | undefined;
+  /**
+   * Called before any layer has the value: where it fails, nothing is written. What it returns has to hold, too.
+   * @param base the entry that the value was made of, if it was
+   */
+  readonly through?: ((value: Value, base: Entry | undefined) => Promise<Condition>) | undefined;
   /** Called before anything is written: a value for which it throws is not. */
   readonly check?: ((value: Value) => void) | undefined;
-  /** Whether the write is to reach a source later, or has been there. See `Outbox`. */
-  readonly outbox?: OutboxEffect | undefined;
+  /** The write is to reach a source later. See `Outbox`. */
+  readonly noted?: boolean | undefined;
   /** For a value that is made of another: what there is where the cache has nothing. */
   readonly known?: Entry | undefined;
 }

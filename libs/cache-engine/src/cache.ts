@@ -27,6 +27,7 @@ import { CONTENTION_LIMIT_MS, LivingEntries } from './living-entries.js';
 import { KeyQueue } from './key-queue.js';
 import type { MemoryLayer, Slot } from './layers/memory.js';
 import {
+  bothOf,
   type Condition,
   holds,
   type Increment,
@@ -286,6 +287,7 @@ export class Cache {
             ttlMs,
             { ...options, ...kept, condition },
             keepsExpiry && current?.defaultTtl,
+            stored,
           );
         } catch (error) {
           if (!(error instanceof ConditionFailed)) throw error;
@@ -325,8 +327,8 @@ export class Cache {
    * Removes an entry from every layer and says from which.
    * @throws KeyNotFound, ConditionFailed, LayerTimeout, LayerUnavailable
    */
-  async remove(key: string, condition?: Condition, outbox?: 'clear'): Promise<readonly LayerName[]> {
-    const { applied, dropped } = await this.mutate({ kind: 'remove', key, outbox, ...(condition && { condition }) });
+  async remove(key: string, condition?: Condition): Promise<readonly LayerName[]> {
+    const { applied, dropped } = await this.mutate({ kind: 'remove', key, ...(condition && { condition }) });
     const layers: readonly LayerName[] = dropped ? ['L1', ...applied.layers] : applied.layers;
     if (layers.length === 0) throw new KeyNotFound(this.layerNames);
     return layers;
@@ -454,18 +456,19 @@ export class Cache {
     ttlMs: number,
     options: WriteTerms,
     defaultTtl = options.ttlSeconds === undefined,
+    base?: Entry,
   ): Promise<Written> {
     options.check?.(value);
     const stored = await this.form.toStored(key, value, options);
+    let { condition } = options;
     if (options.through) {
       this.requireRoom(key, value, options);
-      await options.through(value);
+      condition = bothOf(condition, await options.through(value, base));
     }
     const attributes = attributesOf(options, ttlMs, stored.attributes);
     const content: Content = { ...stored.value, defaultTtl, attributes };
-    const condition = options.through ? undefined : options.condition;
-    const { outbox } = options;
-    const mutation = { kind: 'put', key, content, ttlMs, outbox, ...(condition && { condition }) } as const;
+    const { noted } = options;
+    const mutation = { kind: 'put', key, content, ttlMs, noted, ...(condition && { condition }) } as const;
     const written = await this.write(mutation, options, value);
     if (!written) throw new Error('a put came out as unsuitable');
     return written;

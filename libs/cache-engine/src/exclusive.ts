@@ -43,13 +43,17 @@ export class Exclusive {
   }
 
   /**
-   * As `run`, where the turn is nobody's; otherwise nothing is done.
+   * As `run`, where the turn is nobody's; otherwise nothing is done. Does not wait for writers of this node either: they
+   * may wait for what the caller has.
+   * @returns whether it was done
    * @throws what `work` throws, LayerTimeout, LayerUnavailable
    */
-  async runIfFree(key: string, leaseMs: number, work: (turn: Turn) => Promise<void>): Promise<void> {
-    await this.queue.run(key, async () => {
+  async runIfFree(key: string, leaseMs: number, work: (turn: Turn) => Promise<void>): Promise<boolean> {
+    if (this.queue.isBusy(key)) return false;
+    return this.queue.run(key, async () => {
       const held = await this.lease(reservedKey(key, WRITE), leaseMs);
       if (held) await this.under(held, work);
+      return held !== undefined;
     });
   }
 

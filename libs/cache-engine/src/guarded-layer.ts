@@ -3,7 +3,7 @@ import type { Entry } from './entry.js';
 import { Guard } from './guard.js';
 import type { Copy, CopyLayer, CopyOutcome, Page, Layer, ReplicatedLayer } from './layer.js';
 import type { Mutation, Outcome } from './mutation.js';
-import type { Outbox, OutboxChange, OutboxCounts, OutboxPage, OutboxRecord, OutboxState } from './outbox.js';
+import type { DuePage, Outbox, OutboxChange, OutboxCounts, OutboxPage, OutboxRecord, OutboxState } from './outbox.js';
 
 /**
  * A layer behind a guard, which is the one place that deals with its failures. Every one comes out as `LayerTimeout`,
@@ -85,6 +85,10 @@ class GuardedOutbox implements Outbox {
 
   parts(): Promise<readonly string[]> {
     return this.inner.parts();
+  }
+
+  due(part: string, cursor: string | undefined, limit: number): Promise<DuePage> {
+    return this.guard.run(() => this.inner.due(part, cursor, limit));
   }
 
   list(part: string, state: OutboxState, cursor: string | undefined, limit: number): Promise<OutboxPage> {

@@ -52,7 +52,7 @@ export { MemoryLayer, type Slot } from './layers/memory.js';
 export { RedisClusterLayer } from './layers/redis-cluster.js';
 export { RedisLayer } from './layers/redis.js';
 export { type Condition, holds, plainInteger } from './mutation.js';
-export type { Outbox, OutboxRecord, OutboxState } from './outbox.js';
+export type { Outbox, OutboxItem, OutboxRecord, OutboxState } from './outbox.js';
 export { inflateRequestBody, REQUEST_ENCODINGS, type RequestEncoding } from './payload/compression.js';
 export { DamagedPayload, InflatesTooLarge, MalformedKeyRing } from './payload/errors.js';
 export { type KeyRing, parseKeyRing } from './payload/key-ring.js';

@@ -2,6 +2,10 @@
 export class KeyQueue {
   private readonly tails = new Map<string, Promise<unknown>>();
 
+  isBusy(key: string): boolean {
+    return this.tails.has(key);
+  }
+
   run<T>(key: string, task: () => Promise<T>): Promise<T> {
     const before = this.tails.get(key);
     const result = before ? before.then(task, task) : task();

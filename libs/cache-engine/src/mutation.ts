@@ -1,6 +1,5 @@
 import { type Attributes, isConditional, sameTags } from './attributes.js';
 import { type Content, isExpired, jsonValue, type Stamp, stampOf } from './entry.js';
-import type { OutboxEffect } from './outbox.js';
 
 /** What must hold for the entry that is there (or not there) for a mutation to happen. All that is given must hold. */
 export interface Condition {
@@ -29,13 +28,13 @@ export interface Put {
   /** Milliseconds to live, `NO_EXPIRY` or `KEEP_EXPIRY`. */
   readonly ttlMs: number;
   readonly condition?: Condition;
-  readonly outbox?: OutboxEffect | undefined;
+  /** Beside the entry a record of the write goes to the outbox: a source is to get it. */
+  readonly noted?: boolean | undefined;
 }
 
 interface Remove {
   readonly kind: 'remove';
   readonly key: string;
-  readonly outbox?: Extract<OutboxEffect, 'clear'> | undefined;
   readonly condition?: Condition;
 }
 
@@ -206,6 +205,17 @@ export function holds(condition: Condition | undefined, current: { readonly vers
   return !(versionNotIn && current && versionNotIn.includes(current.version));
 }
 
+/** What holds where both do. Leases are not looked at. */
+export function bothOf(one: Condition | undefined, other: Condition): Condition {
+  if (!one) return other;
+  const versionIn =
+    one.versionIn && other.versionIn
+      ? one.versionIn.filter((version) => other.versionIn?.includes(version))
+      : (one.versionIn ?? other.versionIn);
+  const isContradiction = one.exists !== undefined && other.exists !== undefined && one.exists !== other.exists;
+  return { ...one, ...other, ...(isContradiction ? { versionIn: [] } : versionIn && { versionIn }) };
+}
+
 function written(current: Stamp | undefined, revision: number, nowMs: number, ttlMs: number) {
   return {
     status: current ? ('updated' as const) : ('created' as const),
@@ -229,11 +239,4 @@ function touchedExpiry({ ttlMs, condition }: Touch, current: Stamp, nowMs: numbe
 function expiry(ttlMs: number, current: Stamp | undefined, nowMs: number): number {
   if (ttlMs === KEEP_EXPIRY) return current?.expiresAtMs ?? 0;
   return ttlMs === NO_EXPIRY ? 0 : nowMs + ttlMs;
-}
-
-/** What a mutation that came out like this does to the outbox: one that was not carried out leaves it as it was. */
-export function outboxEffect(mutation: Mutation, outcome: Outcome): OutboxEffect | undefined {
-  if (mutation.kind !== 'put' && mutation.kind !== 'remove') return undefined;
-  const isDone = hasChanged(outcome) || outcome.status === 'missing';
-  return isDone ? mutation.outbox : undefined;
 }

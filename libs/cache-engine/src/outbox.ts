@@ -1,4 +1,4 @@
-import type { Entry } from './entry.js';
+import { type Entry, HEADER, headerLength } from './entry.js';
 
 /** `waiting`: to be delivered; `dead`: given up, until somebody decides. */
 export type OutboxState = 'waiting' | 'dead';
@@ -18,13 +18,27 @@ export interface OutboxRecord {
   /** The entry as it was written: its version tells the write from others of the key. */
   readonly entry: Entry;
   readonly state: OutboxState;
-  /** Since when the source is behind with this key; of a dead one, when it was given up. */
-  readonly sinceMs: number;
   readonly failures: Failures;
 }
 
+/** A record without its value, which may be large. */
+export interface OutboxItem extends Pick<OutboxRecord, 'key' | 'failures'> {
+  readonly version: number;
+  readonly writtenAtMs: number;
+  /** Bytes of the value as it is stored. */
+  readonly storedBytes: number;
+  /** Since when the source is behind with this key; of a dead one, when it was given up. */
+  readonly sinceMs: number;
+}
+
 export interface OutboxPage {
-  readonly records: readonly OutboxRecord[];
+  readonly items: readonly OutboxItem[];
+  /** Undefined on the last page. */
+  readonly cursor: string | undefined;
+}
+
+export interface DuePage {
+  readonly keys: readonly string[];
   /** Undefined on the last page. */
   readonly cursor: string | undefined;
 }
@@ -51,8 +65,10 @@ export interface Outbox {
   readonly lookEveryMs: number;
   /** Why what is noted may be lost although its layer runs; undefined where nothing of the kind is known. */
   risk(): Promise<string | undefined>;
-  /** Names the parts in which there is something. */
+  /** Names the parts in which there is something, as far as they can be reached. */
   parts(): Promise<readonly string[]>;
+  /** Keys that are to be tried now by whoever can, page by page. */
+  due(part: string, cursor: string | undefined, limit: number): Promise<DuePage>;
   /** Page by page, from the oldest on. */
   list(part: string, state: OutboxState, cursor: string | undefined, limit: number): Promise<OutboxPage>;
   counts(part: string): Promise<OutboxCounts>;
@@ -61,10 +77,9 @@ export interface Outbox {
   change(key: string, version: number, change: OutboxChange): Promise<boolean>;
 }
 
-/** Of `Mutation`: the write notes itself, or what was noted before is settled by it. */
-export type OutboxEffect = 'note' | 'clear';
-
-const NO_FAILURES: Failures = { attempts: 0, dueAtMs: 0, reason: '' };
+/** What was just noted is left so long to the node that took it. */
+export const OWN_FOR_MS = 2000;
+export const NO_FAILURES: Failures = { attempts: 0, dueAtMs: 0, reason: '' };
 const LENGTH_BYTES = 2;
 const MAX_REASON_CHARACTERS = 500;
 
@@ -84,4 +99,24 @@ export function splitRecord(bytes: Buffer): { readonly failures: Failures; reado
   if (end === LENGTH_BYTES) return { failures: NO_FAILURES, entry: bytes.subarray(end) };
   const [attempts, dueAtMs, reason] = JSON.parse(bytes.toString('utf8', LENGTH_BYTES, end)) as [number, number, string];
   return { failures: { attempts, dueAtMs, reason }, entry: bytes.subarray(end) };
+}
+
+/** So much of a record is enough for all but its value. */
+export const ITEM_BYTES = 2048;
+
+/** @param bytes the record, or at least its first `ITEM_BYTES`; @param totalBytes how long it is. Undefined: it is damaged */
+export function readItem(key: string, bytes: Buffer, totalBytes: number, sinceMs: number): OutboxItem | undefined {
+  try {
+    const { failures, entry } = splitRecord(bytes);
+    return {
+      key,
+      failures,
+      sinceMs,
+      version: entry.readDoubleBE(HEADER.offsets.version),
+      writtenAtMs: entry.readDoubleBE(HEADER.offsets.updatedAt),
+      storedBytes: totalBytes - (bytes.length - entry.length) - headerLength(entry),
+    };
+  } catch {
+    return undefined;
+  }
 }

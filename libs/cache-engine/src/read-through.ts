@@ -18,6 +18,9 @@ export interface Loaded {
   readonly contentType?: string | undefined;
   /** See `Attributes.sourceTag`. */
   readonly sourceTag?: string | undefined;
+  readonly tags?: WriteOptions['tags'];
+  readonly encrypt?: WriteOptions['encrypt'];
+  readonly compress?: WriteOptions['compress'];
 }
 
 /** Asks the source. @param stale what it said last, where that is still there @returns undefined: it has no such key */
@@ -144,7 +147,7 @@ export class ReadThrough {
   private async fill(
     key: string,
     condition: Condition,
-    { value, ...options }: Loaded & Pick<WriteOptions, 'tagStamps' | 'encrypt' | 'compress'>,
+    { value, ...options }: Loaded & Pick<WriteOptions, 'tagStamps'>,
     token: number,
   ): Promise<LoadedEntry | undefined> {
     try {

@@ -2,7 +2,7 @@ import { eventually } from '../../../tools/harness/eventually.mjs';
 import { startRedis } from '../../../tools/harness/redis-process.mjs';
 import { jsonValue } from '../src/entry.js';
 import type { Mutation, Put } from '../src/mutation.js';
-import type { Outbox, OutboxRecord, OutboxState } from '../src/outbox.js';
+import type { Outbox, OutboxItem, OutboxState } from '../src/outbox.js';
 import { openRedis, type OpenLayer, SHARED_STORES, type Store } from './layers.js';
 
 const NO_ROOM = { attempts: 1, dueAtMs: 5, reason: 'no room' };
@@ -34,7 +34,7 @@ describe.each(Object.keys(SHARED_STORES))('the outbox of %s', (name) => {
     ttlMs: 0,
     ...more,
   });
-  const note = (value: string, more: Partial<Put> = {}) => write(value, { outbox: 'note', ...more });
+  const note = (value: string, more: Partial<Put> = {}) => write(value, { noted: true, ...more });
   const apply = async (mutation: Mutation) => (await open.layer.applyMany([mutation]))[0]!;
   const noted = async (value: string, more?: Partial<Put>) => {
     const outcome = await apply(note(value, more));
@@ -46,12 +46,12 @@ describe.each(Object.keys(SHARED_STORES))('the outbox of %s', (name) => {
     return record && { text: record.entry.payload.toString(), state: record.state, failures: record.failures };
   };
   const listed = async (state: OutboxState, limit = 100) => {
-    const all: OutboxRecord[] = [];
+    const all: OutboxItem[] = [];
     for (const part of await outbox.parts()) {
       let cursor: string | undefined;
       do {
         const page = await outbox.list(part, state, cursor, limit);
-        all.push(...page.records);
+        all.push(...page.items);
         cursor = page.cursor;
       } while (cursor !== undefined);
     }
@@ -95,19 +95,18 @@ describe.each(Object.keys(SHARED_STORES))('the outbox of %s', (name) => {
     expect(await seen()).toBeUndefined();
     await noted('2');
     await apply(note('3', { condition: { exists: false } }));
-    await apply(write('4', { outbox: 'clear', condition: { versionIn: [1] } }));
-    await apply({ kind: 'remove', key, outbox: 'clear', condition: { versionIn: [1] } });
     expect(await seen()).toMatchObject({ text: '2' });
   });
 
   test('has the newest write of a key alone, since the first of them, without what befell those before', async () => {
     const first = await noted('1');
-    const since = (await outbox.find(key))!.sinceMs;
+    const since = async () => (await listed('waiting')).find((item) => item.key === key)!.sinceMs;
+    const before = await since();
     expect(await outbox.change(key, first, { to: 'waiting', failures: NO_ROOM })).toBe(true);
     expect(await seen()).toEqual({ text: '1', state: 'waiting', failures: NO_ROOM });
     await noted('2');
     expect(await seen()).toMatchObject({ text: '2', failures: { attempts: 0 } });
-    expect((await outbox.find(key))!.sinceMs).toBe(since);
+    expect(await since()).toBe(before);
     expect((await keysOf('waiting')).filter((each) => each === key)).toHaveLength(1);
   });
 
@@ -123,17 +122,29 @@ describe.each(Object.keys(SHARED_STORES))('the outbox of %s', (name) => {
     expect(await keysOf('waiting')).not.toContain(key);
   });
 
-  test.each([
-    ['a write', () => write('"settles"', { outbox: 'clear' })],
-    ['a removal', () => ({ kind: 'remove', key, outbox: 'clear' }) as const],
-  ])('forgets what was noted with %s that settles it, whether there is an entry or not', async (_, settling) => {
-    for (const isThere of [true, false]) {
-      await noted('1');
-      if (!isThere) await apply({ kind: 'remove', key });
-      await apply(settling());
-      expect(await seen()).toBeUndefined();
-      expect(await keysOf('waiting')).not.toContain(key);
-    }
+  test('lists what is there without its value', async () => {
+    const version = await noted(`"${'x'.repeat(10_000)}"`);
+    await outbox.change(key, version, { to: 'waiting', failures: NO_ROOM });
+    const item = (await listed('waiting')).find((each) => each.key === key)!;
+    expect(item).toMatchObject({ version, storedBytes: 10_002, failures: NO_ROOM });
+    expect(Math.abs(item.writtenAtMs - Date.now())).toBeLessThan(60_000);
+    expect(item.sinceMs).toBeLessThanOrEqual(item.writtenAtMs);
+  });
+
+  test('says what is due: a while after it was noted, and when it is to be tried again', async () => {
+    const due = async () => {
+      const keys = await Promise.all((await outbox.parts()).map((part) => outbox.due(part, undefined, 1000)));
+      return keys.flatMap((page) => page.keys);
+    };
+    const version = await noted('1');
+    expect(await due()).not.toContain(key);
+    await eventually('it is due', async () => (await due()).includes(key), 30_000);
+    await outbox.change(key, version, { to: 'waiting', failures: { ...NO_ROOM, dueAtMs: Date.now() + 3_600_000 } });
+    expect(await due()).not.toContain(key);
+    await outbox.change(key, version, { to: 'waiting', failures: { ...NO_ROOM, dueAtMs: Date.now() - 60_000 } });
+    await eventually('it is due again', async () => (await due()).includes(key));
+    await outbox.change(key, version, { to: 'dead', failures: NO_ROOM });
+    expect(await due()).not.toContain(key);
   });
 
   test('keeps dead letters by themselves, until they are revived, replaced or dropped', async () => {

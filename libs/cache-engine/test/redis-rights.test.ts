@@ -7,6 +7,7 @@ import { ClusterAdmin } from '../src/cluster/cluster-admin.js';
 import { jsonValue } from '../src/entry.js';
 import { RedisLayer } from '../src/layers/redis.js';
 import { KEEP_EXPIRY, NO_EXPIRY, type Put } from '../src/mutation.js';
+import type { Outbox } from '../src/outbox.js';
 import { parseClusterNodes, parseRedisUrl } from '../src/redis/address.js';
 import { openCluster, openRedis } from './layers.js';
 import { create, later, local, open, redisWith } from './redis-support.js';
@@ -51,9 +52,28 @@ describe('the rights that the guide asks for', () => {
       await layer.applyReplicated(put('n:0'), (replicas) => replicas, 1000);
     }
     await layer.applyMany(keys.map((key) => ({ kind: 'remove', key })));
+    await useOutbox(layer.outbox, (key) => layer.applyMany([{ ...put(key), noted: true }]));
     await layer.check();
     await backplane.distrustCopies();
     await opened.close();
+  }
+
+  async function useOutbox(outbox: Outbox, note: (key: string) => Promise<unknown>) {
+    const failures = { attempts: 1, dueAtMs: 1, reason: 'for a reason' };
+    for (const key of ['n:a', 'n:b']) {
+      await note(key);
+      const { version } = (await outbox.find(key))!.entry;
+      for (const to of ['waiting', 'dead', 'gone'] as const) {
+        for (const part of await outbox.parts()) {
+          await outbox.counts(part);
+          await outbox.due(part, undefined, 10);
+          await outbox.list(part, 'waiting', undefined, 10);
+        }
+        expect(await outbox.change(key, version, { to, failures })).toBe(true);
+      }
+    }
+    expect(await outbox.risk()).toBeUndefined();
+    expect(await outbox.parts()).toEqual([]);
   }
 
   test('are enough for one server, in any database', async () => {

@@ -1,10 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { eventually } from '../../../tools/harness/eventually.mjs';
+import { startRedis } from '../../../tools/harness/redis-process.mjs';
 import { type Entry, jsonText, jsonValue } from '../src/entry.js';
+import { StorageFull } from '../src/errors.js';
 import { Exclusive, type Turn } from '../src/exclusive.js';
 import type { OutboxRecord } from '../src/outbox.js';
 import { type Delivery, NotAsked, WriteBehind } from '../src/write-behind.js';
-import { type OpenLayer, SHARED_STORES, type Store } from './layers.js';
+import { openRedis, type OpenLayer, SHARED_STORES, type Store } from './layers.js';
 import { nodeOn } from './nodes.js';
 
 const SETTINGS = { maxAttempts: 3, backoffMs: 10, maxBackoffMs: 40 };
@@ -17,6 +19,7 @@ class RecordingSource {
   fails: (key: string) => Error | undefined = () => undefined;
 
   deliveryOf = (key: string): Delivery => ({
+    source: 'recording',
     leaseMs: 2000,
     queue: (task) => task(),
     deliver: async (entry: Entry, turn: Turn) => {
@@ -74,7 +77,7 @@ describe.each(Object.keys(SHARED_STORES))('write-behind on three nodes over %s',
 
   const write = async (at: number, key: string, value: string, tells = true) => {
     const { cache, writeBehind } = nodes[at]!;
-    const { entry } = await cache.put(key, jsonValue(value), { outbox: 'note' });
+    const { entry } = await cache.put(key, jsonValue(value), { noted: true });
     if (tells) writeBehind.note(key);
     return entry.version;
   };
@@ -158,4 +161,33 @@ describe.each(Object.keys(SHARED_STORES))('write-behind on three nodes over %s',
     expect(new Set(source.got.map(({ key }) => key))).toEqual(new Set(keys));
     expect(await Promise.all(keys.map(isDelivered))).not.toContain(false);
   });
+});
+
+test('write-behind makes room on a Redis that is full of what it has to bring', async () => {
+  const redis = await startRedis({ args: ['--maxmemory', '8mb', '--maxmemory-policy', 'noeviction'] });
+  const open = await openRedis(redis.url);
+  const { cache } = nodeOn(open);
+  const source = new RecordingSource();
+  const writeBehind = new WriteBehind(
+    cache,
+    open.layer.outbox,
+    new Exclusive(cache),
+    source.deliveryOf,
+    () => SETTINGS,
+    () => undefined,
+  );
+  const value = jsonValue(JSON.stringify('x'.repeat(10_000)));
+  let written = 0;
+  await expect(
+    (async () => {
+      for (; ; written++) await cache.put(`app:${written}`, value, { noted: true, ttlSeconds: 0 });
+    })(),
+  ).rejects.toThrow(StorageFull);
+  expect(written).toBeGreaterThan(10);
+  writeBehind.start();
+  await eventually('all is delivered', () => source.got.length >= written, 60_000);
+  await eventually('nothing waits', async () => (await open.layer.outbox.parts()).length === 0);
+  await writeBehind.stop(5000);
+  await open.close();
+  await redis.stop();
 });

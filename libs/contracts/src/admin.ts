@@ -211,7 +211,13 @@ export const writeBehindRecordsSchema = z
 export const writeBehindQuerySchema = z.strictObject({
   state: z.enum(['waiting', 'dead']).default('dead'),
   cursor: z.string().max(2048).optional(),
-  limit: z.coerce.number().int().min(1).max(1000).default(100),
+  limit: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(100)
+    .default(100)
+    .meta({ description: 'A page may have more, up to twice as many' }),
 });
 export type WriteBehindQuery = z.infer<typeof writeBehindQuerySchema>;
 

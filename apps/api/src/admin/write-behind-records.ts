@@ -1,4 +1,4 @@
-import type { OutboxRecord, OutboxState } from '@cache-system/cache-engine';
+import type { OutboxItem, OutboxState } from '@cache-system/cache-engine';
 import type {
   DiscardRequest,
   ReplayRequest,
@@ -48,8 +48,9 @@ export class WriteBehindRecords {
     const parts = await this.parts();
     let position = cursor === undefined ? undefined : readPosition(cursor);
     for (;;) {
-      const page = await this.page(parts, state, position, limit - records.length);
-      records.push(...page.records.filter(({ key }) => mayTouch(caller, key)).map(shown));
+      // Whole pages: of those of others there may be many in between.
+      const page = await this.page(parts, state, position, limit);
+      records.push(...page.items.filter(({ key }) => mayTouch(caller, key)).map((item) => shown(item, state)));
       position = page.next;
       if (!position) return { records, cursor: null };
       if (records.length >= limit) return { records, cursor: writePosition(position) };
@@ -67,7 +68,7 @@ export class WriteBehindRecords {
     do {
       const page = await this.page(parts, 'dead', position, PAGE);
       // One that has been given up again meanwhile had its chance.
-      const wanted = page.records.filter(({ key, sinceMs }) => sinceMs < startedAtMs && mayTouch(caller, key));
+      const wanted = page.items.filter(({ key, sinceMs }) => sinceMs < startedAtMs && mayTouch(caller, key));
       const count = await countTrue(wanted.map(({ key }) => writeBehind.replay(key)));
       replayed += count;
       // What was replayed is no longer in the list: the next ones have come to where it was.
@@ -90,14 +91,14 @@ export class WriteBehindRecords {
     state: OutboxState,
     position: Position | undefined,
     limit: number,
-  ): Promise<{ readonly records: readonly OutboxRecord[]; readonly next: Position | undefined }> {
+  ): Promise<{ readonly items: readonly OutboxItem[]; readonly next: Position | undefined }> {
     const part = position ? parts.find((each) => each >= position[0]) : parts[0];
-    if (part === undefined) return { records: [], next: undefined };
+    if (part === undefined) return { items: [], next: undefined };
     const from = position?.[0] === part ? (position[1] ?? undefined) : undefined;
-    const { records, cursor } = await this.deliveries.outbox.list(part, state, from, limit);
+    const { items, cursor } = await this.deliveries.outbox.list(part, state, from, limit);
     const after = parts[parts.indexOf(part) + 1];
-    if (cursor !== undefined) return { records, next: [part, cursor] };
-    return { records, next: after === undefined ? undefined : [after, null] };
+    if (cursor !== undefined) return { items, next: [part, cursor] };
+    return { items, next: after === undefined ? undefined : [after, null] };
   }
 }
 
@@ -120,7 +121,7 @@ async function countTrue(done: readonly Promise<boolean>[]): Promise<number> {
   return (await Promise.all(done)).filter(Boolean).length;
 }
 
-function shown({ key, entry, state, sinceMs, failures }: OutboxRecord): WriteBehindRecord {
+function shown({ key, version, writtenAtMs, storedBytes, sinceMs, failures }: OutboxItem, state: OutboxState) {
   const at = key.indexOf(':');
   const { attempts, dueAtMs, reason } = failures;
   return {
@@ -128,12 +129,12 @@ function shown({ key, entry, state, sinceMs, failures }: OutboxRecord): WriteBeh
     key: key.slice(at + 1),
     state,
     since: new Date(sinceMs).toISOString(),
-    written_at: new Date(entry.updatedAtMs).toISOString(),
-    version: String(entry.version),
-    stored_bytes: entry.payload.length,
+    written_at: new Date(writtenAtMs).toISOString(),
+    version: String(version),
+    stored_bytes: storedBytes,
     attempts,
     next_attempt_at: state === 'waiting' && dueAtMs > 0 ? new Date(dueAtMs).toISOString() : null,
-    reason: attempts > 0 || reason !== '' ? reason : null,
+    reason: reason === '' ? null : reason,
   };
 }
 

@@ -159,7 +159,7 @@ export class CacheWrites {
         const options = { ...through, ttlSeconds: ttl };
         const [by, initial] = [plainInteger(byText), plainInteger(initialText)];
         const inOneStep =
-          by !== undefined && initial !== undefined && !through.through && !through.outbox && !through.known;
+          by !== undefined && initial !== undefined && !through.through && !through.noted && !through.known;
         const added = inOneStep ? await this.cache.increment(key.full, { by, initial, ...options }) : undefined;
         return added ?? this.cache.revise(key.full, (current) => this.sum(current, initialText, byText), options);
       }),

@@ -49,6 +49,16 @@ export class SourceDeliveries implements OnApplicationBootstrap, BeforeApplicati
     this.writeBehind.note(key);
   }
 
+  /** Which write of a key the source is still to get; undefined where it has all there is. */
+  async notedVersion(key: string): Promise<number | undefined> {
+    return (await this.outbox.find(key))?.entry.version;
+  }
+
+  /** The source has got what was written later: the write that was noted need not be brought there any more. */
+  async settle(key: string, version: number): Promise<void> {
+    await this.outbox.change(key, version, { to: 'gone' });
+  }
+
   /** What a key was last written to be, where its source does not have that yet. */
   async pending(key: string): Promise<Entry | undefined> {
     const record = await this.outbox.find(key);
@@ -56,8 +66,8 @@ export class SourceDeliveries implements OnApplicationBootstrap, BeforeApplicati
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    this.writeBehind.start();
     if (!this.sources.all.some(({ source }) => source.store !== undefined)) return;
+    this.writeBehind.start();
     const risk = await this.outbox.risk().catch(() => undefined);
     if (risk !== undefined) log.warn({ risk }, 'writes with write-behind may be lost');
   }
@@ -73,10 +83,11 @@ export class SourceDeliveries implements OnApplicationBootstrap, BeforeApplicati
     if (!found?.source.store) return undefined;
     const { source, definition } = found;
     return {
+      source: source.name,
       leaseMs: definition.hard_timeout_ms + TURN_MARGIN_MS,
       queue: (task) => this.queueOf(found).execute(() => found.limit.execute(task)),
       deliver: async (entry, { number: turn }) => {
-        const value = { bytes: toSource(source, entry), write: entry.version, turn };
+        const value = { bytes: toSource(source, entry), write: `entry ${entry.version}`, turn };
         try {
           await source.store?.(name, value, AbortSignal.timeout(definition.hard_timeout_ms));
         } catch (error) {

@@ -250,8 +250,10 @@ export class SourceReads {
     const written = source.store && (await this.deliveries.pending(key.full));
     if (!written) return this.ask(key, found, stale, load);
     load.call.reason = 'it is behind: what the key was last written to be has not reached it yet';
-    const { contentType } = written.attributes ?? {};
-    return { value: written, contentType, ttlSeconds: definition.ttl, ...stalenessOf(found) };
+    const { contentType, encrypted: encrypt, compression: compress, tags: stamps } = written.attributes ?? {};
+    // What was written last outlives an invalidation of its tags, and is subject to the next.
+    const tags = stamps?.map(({ tag }) => tag);
+    return { value: written, contentType, encrypt, compress, tags, ttlSeconds: definition.ttl, ...stalenessOf(found) };
   }
 
   private async ask(

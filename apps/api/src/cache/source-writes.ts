@@ -8,6 +8,7 @@ import {
   KeyNotFound,
   TooMuchContention,
   type Turn,
+  unkept,
   type Value,
   type WriteOptions,
   type Written,
@@ -27,6 +28,8 @@ import { SourceReads } from './source-reads.js';
 const TURN_MARGIN_MS = 5000;
 /** Of a source in one write: what there is, by somebody else and then by this write, and the write itself. */
 const CALLS = 3;
+/** For those that are in the layers alone, such as a fill by a reader. */
+const MAX_ATTEMPTS = 10;
 
 /** As `Written`, with the source among the places that have the value. */
 export interface StoredAt extends Omit<Written, 'layers'> {
@@ -48,7 +51,7 @@ export type ThroughOptions = Pick<
   | 'condition'
   | 'through'
   | 'check'
-  | 'outbox'
+  | 'noted'
   | 'known'
   | 'ttlSeconds'
   | 'staleWhileRevalidateSeconds'
@@ -87,33 +90,86 @@ export class SourceWrites {
       const known = needsOld ? await this.reads.current(key) : undefined;
       return write({ ...lives, strategy, condition, known });
     }
+    // Who fills under a lease has the value from there.
+    if (condition?.lease !== undefined) return write({ ...lives, strategy, condition });
     const wanted = strategy ?? this.config.current.cache.strategies.default_strategy;
     if (wanted === 'write-behind') return this.storeBehind(key, found, { condition, needsOld }, write);
-    return this.alone(key, found, async (turn) => {
-      const known = await this.measured(key, condition, needsOld);
-      const through = (value: Value) => storeAt(found, key, value, turn);
-      const written = await this.orForget(key, () =>
-        write({ ...lives, strategy: wanted, known, through, outbox: 'clear' }),
-      );
-      if (wanted !== 'write-around') return { ...written, layers: [...written.layers, 'SOURCE' as const] };
-      await this.cache.discard(key.full);
-      return { ...written, layers: ['SOURCE' as const] };
-    });
+    const written = await this.storeThrough(key, found, { condition, needsOld }, (options) =>
+      write({ ...lives, ...options, strategy: wanted }),
+    );
+    if (wanted !== 'write-around') return written;
+    await this.cache.discard(key.full);
+    return { ...written, layers: ['SOURCE'] };
   }
 
   /** Removes a key from its source and then from the layers. @returns from where @throws ConditionFailed, KeyNotFound */
   async remove(key: CacheKey, condition: Condition | undefined): Promise<readonly Place[]> {
     const found = this.sources.find(key.namespace, key.name);
     if (!found?.source.remove) return this.cache.remove(key.full, condition);
-    return this.alone(key, found, async () => {
+    return this.alone(key, found, async (turn) => {
+      const before = await this.deliveries.notedVersion(key.full);
       await this.measured(key, condition, false);
-      await this.orForget(key, async () => found.source.remove?.(key.name, callSignal(found)));
+      return this.orForget(key, async () => {
+        await found.source.remove?.(key.name, turn.number, callSignal(found));
+        return [...(await this.removeFromLayers(key, before)), 'SOURCE' as const];
+      });
+    });
+  }
+
+  /**
+   * The source first, then the layers, and what was noted before is settled. Writes behind do not wait for a turn: one
+   * that comes meanwhile is later than this one, for the source as well, and nothing of it may be undone.
+   */
+  private storeThrough(
+    key: CacheKey,
+    found: OpenSource,
+    { condition, needsOld }: SourceWrite,
+    write: (options: ThroughOptions) => Promise<Written>,
+  ): Promise<StoredAt> {
+    return this.alone(key, found, async (turn) => {
+      const before = await this.deliveries.notedVersion(key.full);
+      const known = await this.measured(key, condition, needsOld);
+      let stored: Value | undefined;
+      let settled: number | undefined;
+      const through = async (value: Value, base: Entry | undefined): Promise<Condition> => {
+        if (stored !== value) await storeAt(found, key, value, turn);
+        stored = value;
+        const entry = await this.cache.head(key.full);
+        settled = await this.deliveries.notedVersion(key.full);
+        const isOvertaken = settled !== undefined && settled !== before && settled !== base?.version;
+        if (isOvertaken) throw base ? new ConditionFailed() : new Overtaken();
+        return entry ? { versionIn: [entry.version] } : { exists: false };
+      };
       try {
-        return [...(await this.cache.remove(key.full, undefined, 'clear')), 'SOURCE' as const];
+        return await this.orForget(key, async () => {
+          const written = await again(
+            () => write({ known, through }),
+            () => stored !== undefined,
+          );
+          if (settled !== undefined) await this.deliveries.settle(key.full, settled);
+          return { ...written, layers: [...written.layers, 'SOURCE' as const] };
+        });
       } catch (error) {
-        if (error instanceof KeyNotFound) return ['SOURCE' as const];
-        throw error;
+        if (!(error instanceof Overtaken) || !stored) throw error;
+        const { entry } = unkept({ value: stored }, turn.number);
+        const storedBytes = stored.payload.length;
+        return { status: 'updated', entry, storedBytes, layers: ['SOURCE'], replicatedTo: [] };
       }
+    });
+  }
+
+  private async removeFromLayers(key: CacheKey, before: number | undefined): Promise<readonly Place[]> {
+    return again(async () => {
+      const entry = await this.cache.head(key.full);
+      const noted = await this.deliveries.notedVersion(key.full);
+      if (noted !== undefined && noted !== before) return [];
+      const condition = entry ? { versionIn: [entry.version] } : { exists: false };
+      const layers = await this.cache.remove(key.full, condition).catch((error: unknown) => {
+        if (error instanceof KeyNotFound) return [];
+        throw error;
+      });
+      if (noted !== undefined) await this.deliveries.settle(key.full, noted);
+      return layers;
     });
   }
 
@@ -125,7 +181,7 @@ export class SourceWrites {
     write: (options: ThroughOptions) => Promise<Written>,
   ): Promise<StoredAt> {
     const check = (value: Value) => void toSource(found.source, value);
-    const options = { ...livesOf(found), strategy: 'write-behind', check, outbox: 'note' } as const;
+    const options = { ...livesOf(found), strategy: 'write-behind', check, noted: true } as const;
     const known = await this.measured(key, condition, needsOld);
     // What the source has and the layers do not keep, they cannot measure: they are to have nothing, still.
     const isElsewhere = known !== undefined && (await this.cache.head(key.full)) === undefined;
@@ -155,10 +211,27 @@ export class SourceWrites {
     try {
       return await write();
     } catch (error) {
-      if (!(error instanceof SourceRefused) && !(error instanceof KeyNotFound) && !(error instanceof ApiError)) {
+      if (!KNOWN_OUTCOMES.some((known) => error instanceof known)) {
         await this.cache.discard(key.full).catch(() => undefined);
       }
       throw error;
+    }
+  }
+}
+
+/** A write behind has come in between: it is the later one. */
+class Overtaken extends Error {}
+
+/** The layers have what the source has, or what it will get. */
+const KNOWN_OUTCOMES = [SourceRefused, KeyNotFound, ApiError, Overtaken];
+
+/** Tries again what failed because somebody else has written the key, while that may come to an end. */
+async function again<T>(step: () => Promise<T>, isWorthIt: () => boolean = () => true): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await step();
+    } catch (error) {
+      if (!(error instanceof ConditionFailed) || !isWorthIt() || attempt === MAX_ATTEMPTS) throw error;
     }
   }
 }
@@ -177,7 +250,7 @@ async function storeAt(found: OpenSource, key: CacheKey, value: Value, turn: Tur
   const { source } = found;
   const bytes = toSource(source, value);
   // The version of the entry comes later; the number of the turn tells a replay from a new write as well.
-  await source.store?.(key.name, { bytes, write: turn.number, turn: turn.number }, callSignal(found));
+  await source.store?.(key.name, { bytes, write: `turn ${turn.number}`, turn: turn.number }, callSignal(found));
   // Somebody else may have begun: what the layers are to have now, the source has to say.
   if (turn.isOver()) throw new TooMuchContention(turnMs(found));
 }

@@ -155,7 +155,7 @@ describe('a redirect', () => {
   });
 
   test('of a write is followed only within the origin, and only where method and body stay', async () => {
-    const value = { bytes: Buffer.from('1'), write: 1, turn: 1 };
+    const value = { bytes: Buffer.from('1'), write: 'one', turn: 1 };
     const store = () => source({ store: {} }).store?.(KEY, value, never());
     origin.answer(redirect('/moved', 307), { status: 204 });
     await store();

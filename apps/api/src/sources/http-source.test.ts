@@ -131,7 +131,7 @@ describe('the size of an answer', () => {
 
 describe('a write', () => {
   const writable = (more: object = {}) => open({ ...FAST, http: { store: {}, remove: {}, ...more } });
-  const value = { bytes: Buffer.from('{"a":1}'), write: 7, turn: 7 };
+  const value = { bytes: Buffer.from('{"a":1}'), write: 'seven', turn: 7 };
 
   test('is not there where the source is read-only', () => {
     const source = open();
@@ -143,7 +143,7 @@ describe('a write', () => {
     const source = writable();
     await source.store?.(KEY, value, never());
     await source.store?.(KEY, value, never());
-    await source.store?.(KEY, { ...value, write: 8, turn: 8 }, never());
+    await source.store?.(KEY, { ...value, write: 'eight', turn: 8 }, never());
     expect(origin.requests[0]).toMatchObject({ method: 'PUT', url: '/books/1', body: '{"a":1}' });
     expect(origin.requests.map(({ headers }) => headers['x-cache-version'])).toEqual(['7', '7', '7', '8']);
     const [first, ...others] = origin.requests.map(({ headers }) => headers['idempotency-key']);
@@ -173,7 +173,7 @@ describe('a write', () => {
 
   test.each([200, 202, 204, 303, 404, 410])('removal answered with %d has succeeded', async (status) => {
     origin.answer({ status, headers: { location: '/elsewhere' } });
-    await writable().remove?.(KEY, never());
+    await writable().remove?.(KEY, 9, never());
     expect(origin.requests.map(({ method }) => method)).toEqual(['DELETE']);
   });
 });

@@ -89,9 +89,9 @@ export function openHttpSource(
   if (http.remove) {
     const { method, url } = http.remove;
     const urlsOfRemove = url === undefined ? urls : urlTemplate(url, prefix);
-    source.remove = async (key, signal) => {
+    source.remove = async (key, turn, signal) => {
       const read = (answer: Answer) => written(name, answer, GONE);
-      await call({ method, headers: {} }, urlFor(name, urlsOfRemove, key), read, signal);
+      await call({ method, headers: { [TURN_HEADER]: String(turn) } }, urlFor(name, urlsOfRemove, key), read, signal);
     };
   }
   return source;
@@ -103,6 +103,9 @@ function urlFor(source: string, urls: UrlOf, key: string): URL {
   return url;
 }
 
+/** By which the source can tell what comes too late. */
+const TURN_HEADER = 'x-cache-version';
+
 /** So that the source recognises a write that is repeated (draft-ietf-httpapi-idempotency-key-header). */
 function headersOf(
   { name, http }: HttpSourceDefinition,
@@ -112,7 +115,7 @@ function headersOf(
   const identity = createHash('sha256')
     .update(JSON.stringify([name, key, write]))
     .digest('base64url');
-  return { 'content-type': http.content_type, 'x-cache-version': String(turn), 'idempotency-key': `"${identity}"` };
+  return { 'content-type': http.content_type, [TURN_HEADER]: String(turn), 'idempotency-key': `"${identity}"` };
 }
 
 /** @throws AttemptFailed, SourceUnavailable when the source says that it cannot answer */

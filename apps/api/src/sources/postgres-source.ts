@@ -59,7 +59,7 @@ export function openPostgresSource(definition: PostgresSourceDefinition, readVar
         types ??= await describeColumns(name, client, columns.table, key_column, value_column);
         await store(name, client, types, columns, rowKeyOf(key), value);
       }, signal);
-    source.remove = async (key, signal) => {
+    source.remove = async (key, _turn, signal) => {
       const sql = `DELETE FROM ${columns.table} WHERE ${keyMatches(columns.key)}`;
       await call((client) => client.query(sql, parametersOf(rowKeyOf(key))).catch(ignoreNoSuchValue), signal);
     };

@@ -9,7 +9,7 @@ export interface SourceContent {
 export interface StoredValue {
   readonly bytes: Buffer;
   /** Tells a replay from a new write. */
-  readonly write: number;
+  readonly write: string;
   /** Goes up with each write of the key: tells one that comes too late (a fencing token). */
   readonly turn: number;
 }
@@ -42,7 +42,7 @@ export interface Source {
   /** Absent: the source is read-only. May be repeated with the same value. */
   store?(key: string, value: StoredValue, signal: AbortSignal): Promise<void>;
   /** Absent: the source keeps what the cache forgets. Removing what is not there succeeds. */
-  remove?(key: string, signal: AbortSignal): Promise<void>;
+  remove?(key: string, turn: number, signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -23,7 +23,7 @@ export function definitionOf(postgres: object = BOOKS, more: object = {}): Postg
 export const load = (source: Source, id: string) => source.load(`book:${id}`, undefined, never());
 
 export const store = (source: Source, id: string, value: string | Buffer) =>
-  source.store?.(`book:${id}`, { bytes: Buffer.from(value), write: 1, turn: 1 }, never());
+  source.store?.(`book:${id}`, { bytes: Buffer.from(value), write: 'one', turn: 1 }, never());
 
 /** What is loaded, or `missing`. */
 export async function text(source: Source, id: string): Promise<string> {

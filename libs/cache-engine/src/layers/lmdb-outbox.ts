@@ -1,6 +1,7 @@
 import type { Database, RootDatabase } from 'lmdb';
 import { decodeEntry } from '../entry.js';
 import {
+  type DuePage,
   encodeFailures,
   NOTHING_FAILED,
   type Outbox,
@@ -9,6 +10,8 @@ import {
   type OutboxPage,
   type OutboxRecord,
   type OutboxState,
+  OWN_FOR_MS,
+  readItem,
   splitRecord,
 } from '../outbox.js';
 import { doubles } from './doubles.js';
@@ -20,10 +23,12 @@ const FIRST = Buffer.alloc(0);
 /** The outbox of `LmdbLayer`, in databases of the same environment. */
 export class LmdbOutbox implements Outbox {
   readonly lookEveryMs = 1000;
-  /** By key: `f64` since when, `u8` whether it is dead, then the record. */
+  /** By key: `f64` since when, `f64` when it is due, `u8` whether it is dead, then the record. */
   private readonly records: Database<Buffer, Buffer>;
   /** `f64` since when, then the key. */
   private readonly lists: Readonly<Record<OutboxState, Database<Buffer, Buffer>>>;
+  /** `f64` when a waiting one is to be tried by whoever can, then the key. */
+  private readonly dueList: Database<Buffer, Buffer>;
 
   constructor(private readonly root: RootDatabase<Buffer, Buffer>) {
     const binary = { encoding: 'binary', keyEncoding: 'binary' } as const;
@@ -32,18 +37,15 @@ export class LmdbOutbox implements Outbox {
       waiting: root.openDB({ name: 'outbox-waiting', ...binary }),
       dead: root.openDB({ name: 'outbox-dead', ...binary }),
     };
+    this.dueList = root.openDB({ name: 'outbox-due', ...binary });
   }
 
   /** To be called in the transaction that stores the entry. */
   note(key: Buffer, entry: Buffer, nowMs: number): void {
     const before = this.read(key);
     const sinceMs = before?.state === 'waiting' ? before.sinceMs : nowMs;
-    this.write(key, before, { state: 'waiting', sinceMs, bytes: Buffer.concat([NOTHING_FAILED, entry]) });
-  }
-
-  /** To be called in the transaction that settles what was noted. */
-  clear(key: Buffer): void {
-    this.write(key, this.read(key), undefined);
+    const bytes = Buffer.concat([NOTHING_FAILED, entry]);
+    this.write(key, before, { state: 'waiting', sinceMs, dueAtMs: nowMs + OWN_FOR_MS, bytes });
   }
 
   risk(): Promise<undefined> {
@@ -55,18 +57,25 @@ export class LmdbOutbox implements Outbox {
     return Promise.resolve(isEmpty ? [] : [ALL]);
   }
 
+  due(_part: string, cursor: string | undefined, limit: number): Promise<DuePage> {
+    const listed = keysFrom(this.dueList, cursor, doubles(Date.now()), limit);
+    return Promise.resolve({
+      keys: listed.map((each) => each.subarray(8).toString()),
+      cursor: nextCursor(listed, limit),
+    });
+  }
+
   list(_part: string, state: OutboxState, cursor: string | undefined, limit: number): Promise<OutboxPage> {
-    const start = cursor === undefined ? FIRST : Buffer.from(cursor, 'base64url');
-    const records: OutboxRecord[] = [];
-    let last: Buffer | undefined;
-    for (const listed of this.lists[state].getKeys({ start })) {
-      if (cursor !== undefined && listed.equals(start)) continue;
-      if (records.length === limit) return Promise.resolve({ records, cursor: last?.toString('base64url') });
-      last = listed;
-      const record = this.record(listed.subarray(8));
-      if (record) records.push(record);
-    }
-    return Promise.resolve({ records, cursor: undefined });
+    const listed = keysFrom(this.lists[state], cursor, undefined, limit);
+    const items = listed.map((each) => {
+      const key = each.subarray(8);
+      const found = this.read(key);
+      return found && readItem(key.toString(), found.bytes, found.bytes.length, found.sinceMs);
+    });
+    return Promise.resolve({
+      items: items.filter((item) => item !== undefined),
+      cursor: nextCursor(listed, limit),
+    });
   }
 
   counts(): Promise<OutboxCounts> {
@@ -95,7 +104,7 @@ export class LmdbOutbox implements Outbox {
       }
       const bytes = Buffer.concat([encodeFailures(change.failures), entry]);
       const sinceMs = change.to === before.state ? before.sinceMs : Date.now();
-      this.write(name, before, { state: change.to, sinceMs, bytes });
+      this.write(name, before, { state: change.to, sinceMs, dueAtMs: change.failures.dueAtMs, bytes });
       return true;
     });
   }
@@ -105,28 +114,59 @@ export class LmdbOutbox implements Outbox {
     if (!found) return undefined;
     const { failures, entry: bytes } = splitRecord(found.bytes);
     const entry = decodeEntry(bytes);
-    return entry && { key: key.toString(), entry, state: found.state, sinceMs: found.sinceMs, failures };
+    return entry && { key: key.toString(), entry, state: found.state, failures };
   }
 
   private read(key: Buffer): Noted | undefined {
     const bytes = this.records.getBinary(key);
-    return bytes && { sinceMs: bytes.readDoubleBE(), state: bytes[8] ? 'dead' : 'waiting', bytes: bytes.subarray(9) };
+    if (!bytes) return undefined;
+    const state = bytes[16] ? 'dead' : 'waiting';
+    return { sinceMs: bytes.readDoubleBE(), dueAtMs: bytes.readDoubleBE(8), state, bytes: bytes.subarray(17) };
   }
 
   private write(key: Buffer, before: Noted | undefined, after: Noted | undefined): void {
-    if (before) void this.lists[before.state].remove(Buffer.concat([doubles(before.sinceMs), key]));
+    if (before) {
+      void this.lists[before.state].remove(listKey(before.sinceMs, key));
+      void this.dueList.remove(listKey(before.dueAtMs, key));
+    }
     if (!after) {
       if (before) void this.records.remove(key);
       return;
     }
-    const { sinceMs, state, bytes } = after;
-    void this.records.put(key, Buffer.concat([doubles(sinceMs), Buffer.of(state === 'dead' ? 1 : 0), bytes]));
-    void this.lists[state].put(Buffer.concat([doubles(sinceMs), key]), NO_BYTES);
+    const { sinceMs, dueAtMs, state, bytes } = after;
+    void this.records.put(key, Buffer.concat([doubles(sinceMs, dueAtMs), Buffer.of(state === 'dead' ? 1 : 0), bytes]));
+    void this.lists[state].put(listKey(sinceMs, key), NO_BYTES);
+    if (state === 'waiting') void this.dueList.put(listKey(dueAtMs, key), NO_BYTES);
   }
 }
 
-interface Noted extends Pick<OutboxRecord, 'sinceMs' | 'state'> {
+interface Noted {
+  readonly state: OutboxState;
+  readonly sinceMs: number;
+  readonly dueAtMs: number;
   readonly bytes: Buffer;
+}
+
+function listKey(atMs: number, key: Buffer): Buffer {
+  return Buffer.concat([doubles(atMs), key]);
+}
+
+function keysFrom(
+  list: Database<Buffer, Buffer>,
+  cursor: string | undefined,
+  end: Buffer | undefined,
+  limit: number,
+): Buffer[] {
+  const start = cursor === undefined ? FIRST : Buffer.from(cursor, 'base64url');
+  const keys: Buffer[] = [];
+  for (const key of list.getKeys({ start, ...(end && { end }), limit: limit + 1 })) {
+    if (keys.length < limit && !(cursor !== undefined && key.equals(start))) keys.push(key);
+  }
+  return keys;
+}
+
+function nextCursor(listed: readonly Buffer[], limit: number): string | undefined {
+  return listed.length < limit ? undefined : listed.at(-1)?.toString('base64url');
 }
 
 function entryCount(database: Database<Buffer, Buffer>): number {

@@ -21,7 +21,6 @@ import {
   type Mutation,
   type Outcome,
   endsLease,
-  outboxEffect,
 } from '../mutation.js';
 import { doubles } from './doubles.js';
 import { LmdbOutbox } from './lmdb-outbox.js';
@@ -35,15 +34,14 @@ const SWEEP_INTERVAL_MS = 1000;
 /** A lease that nobody made use of is forgotten so long after its end. */
 const ENDED_LEASE_MS = 60_000;
 const NO_BYTES = Buffer.alloc(0);
+/** Of LMDB; no key of ours comes near it. */
+const MAX_KEY_BYTES = 1978;
 
 /**
  * Entries on the disk of this machine, in an LMDB environment that several processes may share. A mutation is one
  * step of a write transaction; a transaction is visible to every process once its promise resolves, survives the death
  * of the process from then on, and reaches the disk moments later.
  */
-/** Of LMDB; no key of ours comes near it. */
-const MAX_KEY_BYTES = 1978;
-
 export class LmdbLayer implements Layer, Journal {
   readonly outbox: LmdbOutbox;
   private readonly root: RootDatabase<Buffer, Buffer>;
@@ -60,7 +58,7 @@ export class LmdbLayer implements Layer, Journal {
 
   constructor(path: string) {
     const binary = { encoding: 'binary', keyEncoding: 'binary' } as const;
-    this.root = open<Buffer, Buffer>({ path, maxDbs: 8, ...binary });
+    this.root = open<Buffer, Buffer>({ path, maxDbs: 9, ...binary });
     this.entries = this.root.openDB({ name: 'entries', ...binary });
     this.expiries = this.root.openDB({ name: 'expiries', ...binary });
     this.counters = this.root.openDB({ name: 'counters', ...binary });
@@ -188,8 +186,6 @@ export class LmdbLayer implements Layer, Journal {
       void this.entries.remove(key);
       changes.push(journalLine(MARKS.removed, revision, mutation.key));
     }
-    const effect = outboxEffect(mutation, outcome);
-    if (effect === 'clear') this.outbox.clear(key);
     if (!('stamp' in outcome)) return outcome;
     if (stored && isExpired(stored.expiresAtMs, nowMs)) {
       changes.push(journalLine(MARKS.expired, revision, mutation.key));
@@ -199,7 +195,7 @@ export class LmdbLayer implements Layer, Journal {
     if (content) {
       const bytes = encodeEntry(content, outcome.stamp);
       void this.entries.put(key, bytes);
-      if (effect === 'note') this.outbox.note(key, bytes, nowMs);
+      if (mutation.kind === 'put' && mutation.noted) this.outbox.note(key, bytes, nowMs);
     } else if (storedBytes) {
       const bytes = Buffer.from(storedBytes);
       writeStamp(bytes, outcome.stamp);

@@ -8,14 +8,16 @@ export interface OutboxPlace {
   /** Sorted sets of the keys, by since when. */
   readonly waiting: string;
   readonly dead: string;
+  /** A sorted set of the waiting keys, by when they are to be tried by whoever can. */
+  readonly due: string;
 }
 
-const PARTS = ['records', 'waiting', 'dead'] as const;
+const PARTS = ['records', 'waiting', 'dead', 'due'] as const;
 /** No key of a caller begins with it. */
 const MARK = '\u0005';
 
 /** Of a server alone. */
-export const ONE_PLACE = named('', '', '');
+export const ONE_PLACE = named(() => '');
 
 let bySlot: readonly OutboxPlace[] | undefined;
 
@@ -28,18 +30,21 @@ export function placeOf(slot: number): OutboxPlace {
   return bySlot[slot] as OutboxPlace;
 }
 
+/** In the order in which scripts take them. */
+export function namesOf({ records, waiting, dead, due }: OutboxPlace): string[] {
+  return [records, waiting, dead, due];
+}
+
 function placesOfSlots(): OutboxPlace[] {
-  const [records, waiting, dead] = PARTS.map(suffixesOfSlots);
-  return Array.from({ length: SLOTS }, (_, slot) =>
-    named(records?.[slot] ?? '', waiting?.[slot] ?? '', dead?.[slot] ?? ''),
-  );
+  const suffixes = new Map(PARTS.map((part) => [part, suffixesOfSlots(part)]));
+  return Array.from({ length: SLOTS }, (_, slot) => named((part) => suffixes.get(part)?.[slot] ?? ''));
 }
 
 function suffixesOfSlots(part: keyof OutboxPlace): string[] {
   const suffixes = new Array<string>(SLOTS);
   for (let number = 0, found = 0; found < SLOTS; number++) {
     const suffix = number.toString(36);
-    const slot = slotOf(named(suffix, suffix, suffix)[part]);
+    const slot = slotOf(named(() => suffix)[part]);
     if (suffixes[slot] !== undefined) continue;
     suffixes[slot] = suffix;
     found++;
@@ -47,7 +52,7 @@ function suffixesOfSlots(part: keyof OutboxPlace): string[] {
   return suffixes;
 }
 
-function named(records: string, waiting: string, dead: string): OutboxPlace {
-  const name = (part: string, suffix: string) => redisKey(`${MARK}${part}:${suffix}`);
-  return { records: name('records', records), waiting: name('waiting', waiting), dead: name('dead', dead) };
+function named(suffixOf: (part: keyof OutboxPlace) => string): OutboxPlace {
+  const name = (part: keyof OutboxPlace) => redisKey(`${MARK}${part}:${suffixOf(part)}`);
+  return { records: name('records'), waiting: name('waiting'), dead: name('dead'), due: name('due') };
 }

@@ -11,8 +11,8 @@ import { redisScript } from '../redis/script.js';
 import type { RedisServer, SendOptions } from '../redis/server.js';
 import { SLOTS, slotOf } from '../redis/slot.js';
 import {
+  isNoted,
   layerError,
-  outboxOf,
   prefixPattern,
   pushArguments,
   readEntry,
@@ -22,7 +22,7 @@ import {
   ServerClock,
   wasRefused,
 } from './redis-protocol.js';
-import { type OutboxPlace, placeOf } from './outbox-places.js';
+import { namesOf, type OutboxPlace, placeOf } from './outbox-places.js';
 import { type OutboxServer, RedisOutbox } from './redis-outbox.js';
 import { APPLY_SCRIPT } from './redis-script.js';
 
@@ -188,10 +188,13 @@ export class RedisClusterLayer implements Layer, ReplicatedLayer {
     const used: string[] = [];
     for (let first = 0; first < SLOTS; first += SLOTS_AT_A_TIME) {
       const slots = Array.from({ length: SLOTS_AT_A_TIME }, (_, index) => first + index);
-      const exists = await Promise.all(
+      const exist = await Promise.allSettled(
         slots.map((slot) => this.atOutbox(slot, (server, { records }) => server.send<number>(['EXISTS', records]))),
       );
-      used.push(...slots.filter((_, index) => exists[index] === 1).map(String));
+      // What a dead shard has is looked for again once it is back.
+      const isUsed = (answer: (typeof exist)[number] | undefined) =>
+        answer?.status === 'fulfilled' && answer.value === 1;
+      used.push(...slots.filter((_, index) => isUsed(exist[index])).map(String));
     }
     return used;
   }
@@ -237,10 +240,7 @@ export class RedisClusterLayer implements Layer, ReplicatedLayer {
       sequence === undefined ? ['', ''] : [this.announcer?.channel ?? '', this.announcer?.head(sequence) ?? ''];
     pushArguments(args, mutation);
     const keys = [redisKey(mutation.key)];
-    if (outboxOf(mutation)) {
-      const { records, waiting, dead } = placeOf(slotOf(redisKey(mutation.key)));
-      keys.push(records, waiting, dead);
-    }
+    if (isNoted(mutation)) keys.push(...namesOf(placeOf(slotOf(redisKey(mutation.key)))));
     const sentAtMs = Date.now();
     try {
       const reply = await server.run<number[]>(APPLY, keys, args, options);

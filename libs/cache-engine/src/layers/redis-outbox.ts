@@ -1,4 +1,5 @@
 import {
+  type DuePage,
   encodeFailures,
   type Outbox,
   type OutboxChange,
@@ -6,12 +7,13 @@ import {
   type OutboxPage,
   type OutboxRecord,
   type OutboxState,
+  readItem,
   splitRecord,
 } from '../outbox.js';
 import { redisScript, type RedisScript } from '../redis/script.js';
-import type { OutboxPlace } from './outbox-places.js';
+import { namesOf, type OutboxPlace } from './outbox-places.js';
 import { readEntry, type ServerClock } from './redis-protocol.js';
-import { CHANGE_OUTBOX_SCRIPT } from './redis-script.js';
+import { CHANGE_OUTBOX_SCRIPT, LIST_OUTBOX_SCRIPT } from './redis-script.js';
 
 /** A connection to the server that has a place. */
 export interface OutboxServer {
@@ -35,6 +37,7 @@ export interface OutboxPlaces {
 type Scored = readonly [Buffer, number];
 
 const CHANGE = redisScript(CHANGE_OUTBOX_SCRIPT);
+const LIST = redisScript(LIST_OUTBOX_SCRIPT);
 const CURSOR = /^(\d{1,16}):(\d{1,9})$/;
 
 /** The outbox of the Redis layers: what a place has is changed in one step with the entries beside it. */
@@ -64,24 +67,35 @@ export class RedisOutbox implements Outbox {
     return this.places.used();
   }
 
-  /** Those that were noted in the same millisecond are told apart by how many of them there were before. */
-  list(part: string, state: OutboxState, cursor: string | undefined, limit: number): Promise<OutboxPage> {
-    return this.places.at(part, async (server, place) => {
-      const [, from = '-inf', skip = '0'] = CURSOR.exec(cursor ?? '') ?? [];
-      const range = ['ZRANGE', place[state], from, '+inf', 'BYSCORE', 'LIMIT', skip, String(limit), 'WITHSCORES'];
+  due(part: string, cursor: string | undefined, limit: number): Promise<DuePage> {
+    return this.places.at(part, async (server, { due }) => {
+      const { from, skip } = readCursor(cursor);
+      const now = String(Math.round(server.clock.toServer(Date.now())));
+      const range = ['ZRANGE', due, from, now, 'BYSCORE', 'LIMIT', String(skip), String(limit), 'WITHSCORES'];
       const listed = await server.send<Scored[]>(range);
       const keys = listed.map(([key]) => key.toString());
-      if (keys.length === 0) return { records: [], cursor: undefined };
-      const found = await server.send<(Buffer | null)[]>(['HMGET', place.records, ...keys]);
-      const records = keys.map((key, index) =>
-        readRecord(key, found[index] ?? null, state, listed[index]?.[1] ?? 0, server.clock),
-      );
-      const last = listed.at(-1)?.[1] ?? 0;
-      const same = listed.filter(([, score]) => score === last).length + (String(last) === from ? Number(skip) : 0);
       return {
-        records: records.filter((record) => record !== undefined),
-        cursor: keys.length < limit ? undefined : `${last}:${same}`,
+        keys,
+        cursor: nextCursor(
+          cursor,
+          listed.map(([, score]) => score),
+          limit,
+        ),
       };
+    });
+  }
+
+  list(part: string, state: OutboxState, cursor: string | undefined, limit: number): Promise<OutboxPage> {
+    return this.places.at(part, async (server, place) => {
+      const { from, skip } = readCursor(cursor);
+      const args = [from, String(skip), String(limit)];
+      const listed = await server.run<[Buffer, Buffer, Buffer, number][]>(LIST, [place.records, place[state]], args);
+      const scores = listed.map(([, score]) => Number(score.toString()));
+      const items = listed.map(([key, , start, bytes], index) => {
+        const item = readItem(key.toString(), start, bytes, server.clock.toOwn(scores[index] ?? 0));
+        return item && { ...item, writtenAtMs: server.clock.toOwn(item.writtenAtMs) };
+      });
+      return { items: items.filter((item) => item !== undefined), cursor: nextCursor(cursor, scores, limit) };
     });
   }
 
@@ -98,34 +112,36 @@ export class RedisOutbox implements Outbox {
 
   find(key: string): Promise<OutboxRecord | undefined> {
     return this.places.at(this.places.nameFor(key), async (server, place) => {
-      const [bytes, waiting, dead] = await Promise.all([
+      const [bytes, dead] = await Promise.all([
         server.send<Buffer | null>(['HGET', place.records, key]),
-        server.send<number | null>(['ZSCORE', place.waiting, key]),
         server.send<number | null>(['ZSCORE', place.dead, key]),
       ]);
-      const state = waiting === null && dead !== null ? 'dead' : 'waiting';
-      return readRecord(key, bytes, state, waiting ?? dead ?? 0, server.clock);
+      if (bytes === null) return undefined;
+      const { failures, entry: stored } = splitRecord(bytes);
+      const entry = readEntry(stored, server.clock);
+      return entry && { key, entry, state: dead === null ? 'waiting' : 'dead', failures };
     });
   }
 
   change(key: string, version: number, change: OutboxChange): Promise<boolean> {
     return this.places.at(this.places.nameFor(key), async (server, place) => {
       const failures = change.to === 'gone' ? '' : encodeFailures(change.failures);
-      const args = [key, String(version), change.to, failures];
-      return (await server.run<number>(CHANGE, [place.records, place.waiting, place.dead], args)) === 1;
+      const dueAtMs = change.to === 'waiting' ? Math.round(server.clock.toServer(change.failures.dueAtMs)) : 0;
+      const args = [key, String(version), change.to, failures, String(dueAtMs)];
+      return (await server.run<number>(CHANGE, namesOf(place), args)) === 1;
     });
   }
 }
 
-function readRecord(
-  key: string,
-  bytes: Buffer | null,
-  state: OutboxState,
-  sinceMs: number,
-  clock: ServerClock,
-): OutboxRecord | undefined {
-  if (bytes === null) return undefined;
-  const { failures, entry: stored } = splitRecord(bytes);
-  const entry = readEntry(stored, clock);
-  return entry && { key, entry, state, sinceMs: clock.toOwn(sinceMs), failures };
+/** Those with the same score are told apart by how many of them there were before. */
+function readCursor(cursor: string | undefined): { readonly from: string; readonly skip: number } {
+  const [, from = '-inf', skip = '0'] = CURSOR.exec(cursor ?? '') ?? [];
+  return { from, skip: Number(skip) };
+}
+
+function nextCursor(cursor: string | undefined, scores: readonly number[], limit: number): string | undefined {
+  const last = scores.at(-1);
+  if (last === undefined || scores.length < limit) return undefined;
+  const { from, skip } = readCursor(cursor);
+  return `${last}:${scores.filter((score) => score === last).length + (String(last) === from ? skip : 0)}`;
 }

@@ -1,7 +1,6 @@
 import { decodeEntry, decodeHead, encodeContent, type Entry, type Head, HEADER, headerLength } from '../entry.js';
 import { StorageFull, MalformedCursor } from '../errors.js';
 import type { Condition, Mutation, Outcome } from '../mutation.js';
-import type { OutboxEffect } from '../outbox.js';
 import { CommandNotRun } from '../redis/errors.js';
 
 /**
@@ -9,8 +8,8 @@ import { CommandNotRun } from '../redis/errors.js';
  * force many keys into one slot of a cluster.
  */
 const PREFIX = 'cache{}:';
-const OUTBOX_EFFECTS = { note: 'n', clear: 'c' } as const;
 const KINDS = { put: 'p', remove: 'r', touch: 't', increment: 'i', lease: 'l', release: 'f' } as const;
+const NOTED = 'n';
 const STATUSES = [
   'created',
   'updated',
@@ -48,15 +47,14 @@ export function prefixPattern(prefix: string): string {
   return `${(PREFIX + prefix).replace(/[\\*?[\]]/g, '\\$&')}*`;
 }
 
-/** What a mutation is to do to the outbox. */
-export function outboxOf(mutation: Mutation): OutboxEffect | undefined {
-  return mutation.kind === 'put' || mutation.kind === 'remove' ? mutation.outbox : undefined;
+/** Whether a mutation needs the names of the outbox. */
+export function isNoted(mutation: Mutation): boolean {
+  return mutation.kind === 'put' && mutation.noted === true;
 }
 
 /** The arguments of `APPLY_SCRIPT` for one mutation. */
 export function pushArguments(args: (string | Buffer)[], mutation: Mutation): void {
-  const effect = outboxOf(mutation);
-  args.push(KINDS[mutation.kind] + (effect ? OUTBOX_EFFECTS[effect] : ''), conditionArgument(mutation.condition));
+  args.push(KINDS[mutation.kind] + (isNoted(mutation) ? NOTED : ''), conditionArgument(mutation.condition));
   switch (mutation.kind) {
     case 'put': {
       const { preamble, body } = encodeContent(mutation.content);

@@ -1,4 +1,5 @@
 import { FLAG_CONDITIONAL, HEADER } from '../entry.js';
+import { ITEM_BYTES, OWN_FOR_MS } from '../outbox.js';
 
 /** For so long a removed key remembers its last revision. More than clocks of a master and its successor differ. */
 const REMEMBER_MS = 10_000;
@@ -7,9 +8,9 @@ const REMEMBER_MS = 10_000;
  * Runs mutations one after the other, as `decide` does for the other layers, and tells the other nodes in the same
  * step: nobody can see a change that was not announced. Each is a line of its mark (see `MARKS`), its revision and key.
  *
- * KEYS: the key of each mutation; then the records, the waiting and the dead of the outbox, where a mutation concerns it.
+ * KEYS: the key of each mutation; then the names of the outbox (see `OutboxPlace`), where a mutation concerns it.
  * ARGV: the channel of the announcement and its head; then for each mutation its kind (see `KINDS`), with `n` behind it
- * where the write is to be noted in the outbox, and `c` where what was noted is settled by it; its condition (see
+ * where the write is to be noted in the outbox; its condition (see
  * `conditionArgument`), its ttl in milliseconds, the first eight bytes of the entry, and its attributes and payload
  * (increment: the numbers `by initial initialTtl`; release: the token).
  * Answers for each mutation its status (see `STATUSES`), revision, version, creation, update and expiry.
@@ -67,17 +68,12 @@ local function answer(status, revision, version, created, updated, expires)
 end
 
 local count = (#ARGV - 2) / 5
-local records, waiting, dead = KEYS[count + 1], KEYS[count + 2], KEYS[count + 3]
-local function clear(name)
-  redis.call('HDEL', records, name)
-  redis.call('ZREM', waiting, name)
-  redis.call('ZREM', dead, name)
-end
+local records, waiting, dead, due = KEYS[count + 1], KEYS[count + 2], KEYS[count + 3], KEYS[count + 4]
 
 for i = 1, count do
   local key = KEYS[i]
   local at = i * 5 - 2
-  local kind, effect = string.sub(ARGV[at], 1, 1), string.sub(ARGV[at], 2)
+  local kind, isNoted = string.sub(ARGV[at], 1, 1), #ARGV[at] > 1
   local condition, ttl = ARGV[at + 1], tonumber(ARGV[at + 2])
   local preamble, payload = ARGV[at + 3], ARGV[at + 4]
   local header = redis.call('GETRANGE', key, 0, ${HEADER.bytes - 1})
@@ -116,7 +112,6 @@ for i = 1, count do
       -- A server that is full takes nothing, and yet what is in it must go.
       if type(told) == 'table' and told.err then redis.call('DEL', key) end
     end
-    if effect == 'c' then clear(string.sub(key, 9)) end
     mark = version and 'd' or 'n'
     answer(version and 3 or 5, revision)
   elseif kind == 'l' then
@@ -128,6 +123,9 @@ for i = 1, count do
       answer(5, revision)
     else
       local held = struct.pack('>dddddddd', 0, revision, 0, 0, 0, revision, now + ttl, 0)
+      -- Only the first write of a script is refused by a server that is full, if it takes room: what is to make room there
+      -- must not wait for it.
+      redis.call('PERSIST', key)
       redis.call('SET', key, ABSENT .. held, 'PX', ttl + ${REMEMBER_MS})
       mark = 'l'
       answer(7, revision)
@@ -156,19 +154,19 @@ for i = 1, count do
       mark = version and 'u' or 'c'
       created = created or now
       local entry = preamble .. stamp(revision, revision, created, now, expires) .. payload
+      -- Before the entry: where this is refused there must not be one without the other.
+      if isNoted then
+        redis.call('HSET', records, string.sub(key, 9), '\\0\\0' .. entry)
+        redis.call('ZADD', waiting, 'NX', now, string.sub(key, 9))
+        redis.call('ZADD', due, now + ${OWN_FOR_MS}, string.sub(key, 9))
+        redis.call('ZREM', dead, string.sub(key, 9))
+      end
       if keep then
         redis.call('SET', key, entry, 'KEEPTTL')
       elseif ttl > 0 then
         redis.call('SET', key, entry, 'PX', ttl)
       else
         redis.call('SET', key, entry)
-      end
-      if effect == 'n' then
-        redis.call('HSET', records, string.sub(key, 9), '\\0\\0' .. entry)
-        redis.call('ZADD', waiting, 'NX', now, string.sub(key, 9))
-        redis.call('ZREM', dead, string.sub(key, 9))
-      elseif effect == 'c' then
-        clear(string.sub(key, 9))
       end
       answer(status, revision, revision, created, now, expires)
       if kind == 'i' then out[#out + 1] = tonumber(payload) end
@@ -216,26 +214,44 @@ return out
 /**
  * Changes a record of the outbox, if it is still of the same version.
  *
- * KEYS: the records, the waiting and the dead. ARGV: the key, the version, what is to become of the record (see
- * `OutboxChange`), and the failures that it begins with from now on.
+ * KEYS: the names of the outbox. ARGV: the key, the version, what is to become of the record (see `OutboxChange`), the
+ * failures that it begins with from now on, and when it is due again.
  * Answers 1 when done.
  */
 export const CHANGE_OUTBOX_SCRIPT = `
-local records, waiting, dead = KEYS[1], KEYS[2], KEYS[3]
-local key, version, to, failures = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local records, waiting, dead, due = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local key, version, to, failures, dueAt = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
 local record = redis.call('HGET', records, key)
 if not record then return 0 end
 local start = 3 + struct.unpack('>H', record)
 if struct.unpack('>d', record, start + ${HEADER.offsets.version}) ~= version then return 0 end
+-- First what takes no room: a server that is full looks at the first write alone.
+redis.call('ZREM', due, key)
+redis.call('ZREM', to == 'dead' and waiting or dead, key)
 if to == 'gone' then
-  redis.call('HDEL', records, key)
   redis.call('ZREM', waiting, key)
-  redis.call('ZREM', dead, key)
+  redis.call('HDEL', records, key)
   return 1
 end
 local time = redis.call('TIME')
 redis.call('HSET', records, key, failures .. string.sub(record, start))
 redis.call('ZADD', to == 'dead' and dead or waiting, 'NX', time[1] * 1000 + math.floor(time[2] / 1000), key)
-redis.call('ZREM', to == 'dead' and waiting or dead, key)
+if to == 'waiting' then redis.call('ZADD', due, dueAt, key) end
 return 1
+`;
+
+/**
+ * Lists records of the outbox without their values.
+ *
+ * KEYS: the records, and one of the lists. ARGV: the lowest score, how many of those to pass over, and how many to list.
+ * Answers for each its key, score, first bytes and length.
+ */
+export const LIST_OUTBOX_SCRIPT = `
+local listed = redis.call('ZRANGE', KEYS[2], ARGV[1], '+inf', 'BYSCORE', 'LIMIT', ARGV[2], ARGV[3], 'WITHSCORES')
+local out = {}
+for i = 1, #listed, 2 do
+  local record = redis.call('HGET', KEYS[1], listed[i]) or ''
+  out[#out + 1] = { listed[i], listed[i + 1], string.sub(record, 1, ${ITEM_BYTES}), #record }
+end
+return out
 `;

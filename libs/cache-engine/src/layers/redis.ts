@@ -6,8 +6,8 @@ import type { Outbox } from '../outbox.js';
 import { redisScript } from '../redis/script.js';
 import type { RedisServer } from '../redis/server.js';
 import {
+  isNoted,
   layerError,
-  outboxOf,
   prefixPattern,
   pushArguments,
   readEntry,
@@ -18,7 +18,7 @@ import {
   wasRefused,
   requirePosition,
 } from './redis-protocol.js';
-import { ONE_PLACE } from './outbox-places.js';
+import { namesOf, ONE_PLACE } from './outbox-places.js';
 import { type OutboxPlaces, RedisOutbox } from './redis-outbox.js';
 import { APPLY_SCRIPT, COPY_SCRIPT } from './redis-script.js';
 
@@ -61,7 +61,7 @@ export class RedisLayer implements Layer, CopyLayer {
       sequence === undefined ? ['', ''] : [this.announcer?.channel ?? '', this.announcer?.head(sequence) ?? ''];
     for (const mutation of mutations) pushArguments(args, mutation);
     const keys = mutations.map(({ key }) => redisKey(key));
-    if (mutations.some(outboxOf)) keys.push(ONE_PLACE.records, ONE_PLACE.waiting, ONE_PLACE.dead);
+    if (mutations.some(isNoted)) keys.push(...namesOf(ONE_PLACE));
     const sentAtMs = Date.now();
     try {
       const reply = await this.server.run<number[]>(APPLY, keys, args);
