@@ -39,7 +39,7 @@ export interface FeedReader {
   next(): CacheEvent | undefined;
   /** What comes next has been thrown away: the reader is too slow. */
   isLost(): boolean;
-  /** Where one goes on who has read everything so far; undefined where there is more to read. */
+  /** Where one goes on who has read everything so far; undefined where there is more to read, or nothing is heard. */
   position(): string | undefined;
   close(): void;
 }
@@ -97,8 +97,8 @@ export class ChangeFeed {
       },
       isLost: () => at < this.trimmed,
       position: () => {
-        const position = this.backplane.position();
-        return at === this.end ? String(position) : undefined;
+        const position = this.backplane.heardUpTo();
+        return at === this.end && position !== undefined ? String(position) : undefined;
       },
       close: () => {
         this.readers.delete(wake);

@@ -6,9 +6,10 @@ import { RedisBackplane } from '../src/backplane/redis-backplane.js';
 import type { Cache } from '../src/cache.js';
 import { type CacheEvent, ChangeFeed, type FeedReader } from '../src/change-feed.js';
 import { jsonValue } from '../src/entry.js';
+import { Expiries } from '../src/redis/expiries.js';
 import { LEASE_MS, openRedis, type OpenLayer, SHARED_STORES, type Store } from './layers.js';
 import { MIB, nodeOn, put } from './nodes.js';
-import { local, open } from './redis-support.js';
+import { later, local, open } from './redis-support.js';
 
 /** A feed that is read all the time. */
 function read(feed: ChangeFeed, after?: string) {
@@ -108,7 +109,7 @@ describe.each(Object.keys(SHARED_STORES))('the feed of another node, over %s', (
     const here = read(feeds[1]);
     const there = read(feeds[0]);
     // What is to be gone on from must have been heard since both listen, by more than clocks may differ.
-    const start = Number(there.reader.position());
+    const start = opened[1].backplane.position();
     await eventually(
       'clocks do not matter',
       () => opened[1].backplane.position() >= start + opened[1].backplane.disorder,
@@ -213,6 +214,35 @@ describe('over one Redis', () => {
     const { events } = read(feed);
     await command('CLIENT', 'KILL', 'TYPE', 'pubsub');
     await eventually('it is told', () => told(events).includes('reset '));
+  });
+
+  test('a gap is told of once the server tells of expiries again', async () => {
+    const { server } = await open({ nodes: [local(redis.port)] });
+    const settings: Promise<unknown>[] = [];
+    const ignore = () => undefined;
+    const missed = () => settings.push(server.send(['CONFIG', 'GET', 'notify-keyspace-events']));
+    const expiries = later(new Expiries(() => [server], { expired: ignore, missed, refused: ignore }), (each) =>
+      each.stop(),
+    );
+    await expiries.ready();
+    await command('CONFIG', 'SET', 'notify-keyspace-events', '');
+    await command('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    await eventually('it is told', () => settings.length === 2);
+    expect(String(((await settings[1]) as Record<string, Buffer>)['notify-keyspace-events'])).toMatch(/xE|Ex/);
+  });
+
+  test('the place of who has read everything does not run ahead of what was heard', async () => {
+    const { backplane } = opened;
+    const { reader } = read(new ChangeFeed(backplane, () => MIB));
+    await eventually('beats come back', () => reader.position() !== undefined);
+    redis.freeze();
+    const frozenAt = backplane.position();
+    await eventually('time has passed', () => backplane.position() > frozenAt + backplane.disorder);
+    const place = reader.position();
+    redis.thaw();
+    // The connection may have been given up meanwhile, and with it what is known.
+    expect(Number(place ?? 0)).toBeLessThanOrEqual(frozenAt);
+    reader.close();
   });
 
   test('another node listens as well while somebody reads at one', async () => {

@@ -63,8 +63,10 @@ export interface Backplane {
   /** Asks every node to watch for a while, as readers may come to another than this one. */
   askToWatch(): void;
   onAskedToWatch(listener: () => void): void;
-  /** The revision of what happens now. Everything up to it was told by now, but for `disorder`. */
+  /** The revision of what happens now. */
   position(): number;
+  /** Everything up to this revision was told by now, but for `disorder`. Undefined where nothing can be said. */
+  heardUpTo(): number | undefined;
   /** What happens at the same time on different servers has revisions that differ by so much at most. */
   readonly disorder: number;
   /** Asks every node, this one included, to drop a key, or all keys with a prefix, from its L1. */
@@ -104,6 +106,10 @@ export class NoBackplane implements Backplane {
   }
 
   position(): number {
+    return 0;
+  }
+
+  heardUpTo(): number {
     return 0;
   }
 

@@ -79,6 +79,10 @@ export class JournalBackplane implements Backplane {
     return revision;
   }
 
+  heardUpTo(): number {
+    return this.position();
+  }
+
   drop(prefix: string, exact: boolean): Promise<void> {
     return this.journal.append(exact ? DROP : DROP_PREFIX, prefix);
   }

@@ -161,7 +161,13 @@ export class RedisBackplane implements Backplane {
   }
 
   position(): number {
-    return Math.round(this.originMicros + performance.now() * 1000);
+    return this.revisionAt(performance.now());
+  }
+
+  /** Until now would be too much: what was announced may be under way, or be there and not read yet. */
+  heardUpTo(): number | undefined {
+    const { echoedAtMs } = this.ledger;
+    return Number.isFinite(echoedAtMs) ? this.revisionAt(echoedAtMs) : undefined;
   }
 
   setLease(leaseMs: number): void {
@@ -216,6 +222,10 @@ export class RedisBackplane implements Backplane {
     const farewell = this.bus.run(GOODBYE_SCRIPT, [NODES_KEY], [nodeId, channel, message]).catch(() => undefined);
     await Promise.race([farewell, new Promise((resolve) => setTimeout(resolve, this.leaseMs).unref())]);
     await this.subscription?.close();
+  }
+
+  private revisionAt(ms: number): number {
+    return Math.round(this.originMicros + ms * 1000);
   }
 
   private async listen(): Promise<void> {

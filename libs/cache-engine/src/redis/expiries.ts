@@ -9,7 +9,7 @@ const SETTING = 'notify-keyspace-events';
 
 interface ExpiryListener {
   expired(key: string): void;
-  /** Some may not have been heard of. */
+  /** Some may not have been heard of, up to now. Also told of each server when it is first heard. */
   missed(): void;
   /** A server does not let its setting be read or changed: whether it tells of expiries is up to its operator. */
   refused(error: Error): void;
@@ -35,8 +35,7 @@ export class Expiries {
     this.look();
     this.timer = setInterval(() => {
       for (const server of this.unsettled) void this.settle(server);
-      // A master that is new has taken over from one whose last words were not for us.
-      if (this.look()) listener.missed();
+      this.look();
     }, LOOK_INTERVAL_MS).unref();
   }
 
@@ -67,8 +66,7 @@ export class Expiries {
     this.followed.clear();
   }
 
-  /** @returns whether there is a server that was not followed before */
-  private look(): boolean {
+  private look(): void {
     const masters = this.masters();
     for (const [server, { close }] of this.followed) {
       if (masters.includes(server)) continue;
@@ -76,9 +74,7 @@ export class Expiries {
       this.followed.delete(server);
       this.unsettled.delete(server);
     }
-    const added = masters.filter((server) => !this.followed.has(server));
-    for (const server of added) this.followed.set(server, this.follow(server));
-    return added.length > 0;
+    for (const server of masters) if (!this.followed.has(server)) this.followed.set(server, this.follow(server));
   }
 
   private follow(server: RedisServer) {
@@ -90,10 +86,8 @@ export class Expiries {
         if (key !== undefined && !this.absent.delete(key)) this.listener.expired(key);
       },
       (isSubscribed) => {
-        if (!isSubscribed) return;
-        if (settled) this.listener.missed();
         // Each time: after a restart, and on a replica that was promoted, it may be off.
-        settled = this.settle(server);
+        if (isSubscribed) settled = this.settle(server);
       },
     );
     return { isHeard: subscribed.then(() => settled).catch(() => undefined), close };
@@ -108,7 +102,8 @@ export class Expiries {
       if (!(error instanceof ErrorReply)) return;
       this.listener.refused(error);
     }
-    this.unsettled.delete(server);
+    // Not before it tells of them: who looks at everything now must hear of what ends from then on.
+    if (this.unsettled.delete(server)) this.listener.missed();
   }
 }
 
