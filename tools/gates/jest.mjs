@@ -28,7 +28,8 @@ export async function runJest(title, project, args, env) {
     await runWithProgress(
       title,
       'node_modules/.bin/jest',
-      ['--ci', '--selectProjects', project, '--json', '--outputFile', file, ...args],
+      // What a test that failed has left running must not keep the run from its end.
+      ['--ci', '--forceExit', '--selectProjects', project, '--json', '--outputFile', file, ...args],
       {
         cwd: ROOT,
         env: { ...process.env, ...env, NODE_ENV: 'test' },

@@ -99,14 +99,25 @@ export function createTemporaryFolder(name) {
   return { path: folder, remove };
 }
 
+/**
+ * Below the ports that systems give to outgoing connections (32768 and up on Linux): one of those is free now, and may be
+ * taken by any connection before the server has begun to listen, or while it is away to be started again.
+ */
+const PORTS = { first: 12_000, last: 32_000 };
+
 /** @returns {Promise<number>} a TCP port on 127.0.0.1 that nobody listens on */
-export function findFreePort() {
-  return new Promise((resolve, reject) => {
+export async function findFreePort() {
+  for (;;) {
+    const port = PORTS.first + Math.floor(Math.random() * (PORTS.last - PORTS.first));
+    if (await isFree(port)) return port;
+  }
+}
+
+/** @param {number} port @returns {Promise<boolean>} */
+function isFree(port) {
+  return new Promise((resolve) => {
     const server = net.createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = /** @type {net.AddressInfo} */ (server.address());
-      server.close(() => resolve(port));
-    });
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
   });
 }

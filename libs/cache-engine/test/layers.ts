@@ -16,8 +16,8 @@ import { parseClusterNodes, parseRedisAddress, parseRedisUrl } from '../src/redi
 import { RedisCluster } from '../src/redis/cluster.js';
 import { RedisServer } from '../src/redis/server.js';
 
-/** What the stated bound on old values is in the tests. */
-export const LEASE_MS = 1000;
+/** What the stated bound on old values is in the tests: a machine that is busy with something else keeps it as well. */
+export const LEASE_MS = 3000;
 
 /** A layer as one node has it, with the backplane that comes with it. */
 export interface OpenLayer {
