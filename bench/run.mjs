@@ -59,7 +59,6 @@ const bulk = (span) => ({ ...env, BENCH_SPAN: String(span) });
  * @typedef {object} Case
  * @property {string} peer the case that it is compared with
  * @property {number} [target]
- * @property {() => Promise<boolean>} [isRefused] whether the server does not offer it
  * @property {(seconds: number) => Promise<import('./wrk.mjs').Measurement>} run
  */
 /** @type {Record<string, Case>} */
@@ -126,8 +125,6 @@ const only = process.argv.slice(2);
 const wanted = only.length === 0 ? Object.keys(CASES) : only;
 const peers = wanted.flatMap((name) => CASES[name]?.peer ?? []);
 const names = Object.keys(CASES).filter((name) => wanted.includes(name) || peers.includes(name));
-/** @type {string[]} */
-const refused = [];
 
 /** @type {Map<string, import('./wrk.mjs').Measurement[]>} */
 const measured = new Map(names.map((name) => [name, []]));
@@ -136,17 +133,15 @@ try {
   await Promise.all([onRedis, embedded, onCluster].map((api) => fill(api, KEYS, PUT_BODY)));
   await Promise.all([webdisSet(), ...pair.map((api) => fill(api, 1, PUT_BODY))]);
   servers.pinSource();
-  for (const name of names) if (await CASES[name]?.isRefused?.()) refused.push(name);
-  const offered = names.filter((name) => !refused.includes(name));
   for (let round = 0; round <= ROUNDS; round++) {
-    for (const name of offered) {
+    for (const name of names) {
       const result = await CASES[name]?.run(round === 0 ? 1 : SECONDS);
       // The first round warms up.
       if (round > 0 && result) measured.get(name)?.push(result);
     }
     if (round > 0)
       console.log(
-        `round ${round}/${ROUNDS}: ${offered.map((name) => `${name} ${Math.round(measured.get(name)?.at(-1)?.requestsPerSecond ?? 0)}`).join('  ')}`,
+        `round ${round}/${ROUNDS}: ${names.map((name) => `${name} ${Math.round(measured.get(name)?.at(-1)?.requestsPerSecond ?? 0)}`).join('  ')}`,
       );
   }
 } finally {
@@ -186,7 +181,6 @@ function median(name, figure) {
 
 function report() {
   const rows = names.map((name) => {
-    if (refused.includes(name)) return [name, 'refused', '', '', '', '', ''];
     const { peer = 'fastify-get', target } = CASES[name] ?? {};
     const ratios = (measured.get(name) ?? []).map(
       (one, round) => one.requestsPerSecond / (measured.get(peer)?.[round]?.requestsPerSecond ?? NaN),
