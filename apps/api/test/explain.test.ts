@@ -284,8 +284,9 @@ describe('what the source has to do with it', () => {
     expect((await explainOf('fragile:2', 502, 'CACHE_UNAVAILABLE')).source!.reason).toContain('circuit breaker');
   });
 
-  test('another node asks it, and this one waits', async () => {
-    if (STORES !== 'real') return;
+  // The embedded stores take one process.
+  const onTwoNodes = STORES === 'real' ? test : test.skip;
+  onTwoNodes('another node asks it, and this one waits', async () => {
     const other = await startApi({ env: { LOG_LEVEL: 'warn', ...service.stores, CACHE__SOURCES: sources } });
     const elsewhere = new Client(other.url, client.headers);
     try {
