@@ -135,34 +135,37 @@ describe('encryption', () => {
 
   // Another process with other keys: the embedded stores take one.
   const onTwoNodes = STORES === 'embedded' ? test.skip : test;
-  onTwoNodes('goes on with a new key, with which it seals what there was, and fails for what no key opens', async () => {
-    await put('enc:old', { text: CANARY }, { encrypt: true, ttl: 0 });
-    const nodeWith = async (keys: string) => {
-      const api = await startApi({
-        env: { LOG_LEVEL: 'info', ...service.stores, ENCRYPTION_KEYS: keys, BOOTSTRAP_API_KEY: service.api.apiKey },
-      });
-      const by = new Client(api.url, client.headers);
-      let stopped: Promise<unknown> | undefined;
-      const stop = () => (by.close(), (stopped ??= api.stop()));
-      ends.push(stop);
-      return { by, api, stop };
-    };
-    const rotated = await nodeWith(`${KEY_B},${KEY_A}`);
-    expect(valueText(await rotated.by.get(entryPath('enc:old')), 'enc:old')).toContain(CANARY);
-    await eventually('what there was is sealed with the new key', () =>
-      rotated.api.output().includes('have been encrypted with the current key'),
-    );
-    await rotated.by.put(entryPath('enc:new'), { value: CANARY, options: { encrypt: true } });
-    await rotated.stop();
-    const only = await nodeWith(KEY_B);
-    expect(valueText(await only.by.get(entryPath('enc:new')), 'enc:new')).toContain(CANARY);
-    expect(valueText(await only.by.get(entryPath('enc:old')), 'enc:old')).toContain(CANARY);
-    await only.stop();
-    const neither = await nodeWith(`c:${Buffer.alloc(32, 3).toString('base64')}`);
-    expectError(await neither.by.get(entryPath('enc:old')), 500, 'INTERNAL_SERVER_ERROR');
-    expect((await neither.by.get('/health/ready')).status).toBe(200);
-    await neither.stop();
-  });
+  onTwoNodes(
+    'goes on with a new key, with which it seals what there was, and fails for what no key opens',
+    async () => {
+      await put('enc:old', { text: CANARY }, { encrypt: true, ttl: 0 });
+      const nodeWith = async (keys: string) => {
+        const api = await startApi({
+          env: { LOG_LEVEL: 'info', ...service.stores, ENCRYPTION_KEYS: keys, BOOTSTRAP_API_KEY: service.api.apiKey },
+        });
+        const by = new Client(api.url, client.headers);
+        let stopped: Promise<unknown> | undefined;
+        const stop = () => (by.close(), (stopped ??= api.stop()));
+        ends.push(stop);
+        return { by, api, stop };
+      };
+      const rotated = await nodeWith(`${KEY_B},${KEY_A}`);
+      expect(valueText(await rotated.by.get(entryPath('enc:old')), 'enc:old')).toContain(CANARY);
+      await eventually('what there was is sealed with the new key', () =>
+        rotated.api.output().includes('have been encrypted with the current key'),
+      );
+      await rotated.by.put(entryPath('enc:new'), { value: CANARY, options: { encrypt: true } });
+      await rotated.stop();
+      const only = await nodeWith(KEY_B);
+      expect(valueText(await only.by.get(entryPath('enc:new')), 'enc:new')).toContain(CANARY);
+      expect(valueText(await only.by.get(entryPath('enc:old')), 'enc:old')).toContain(CANARY);
+      await only.stop();
+      const neither = await nodeWith(`c:${Buffer.alloc(32, 3).toString('base64')}`);
+      expectError(await neither.by.get(entryPath('enc:old')), 500, 'INTERNAL_SERVER_ERROR');
+      expect((await neither.by.get('/health/ready')).status).toBe(200);
+      await neither.stop();
+    },
+  );
 });
 
 describe('ttl', () => {
