@@ -116,6 +116,7 @@ describe('copies in L2 above L3', () => {
 
     const readWhileL2LagsBehind = async () => {
       await inL2('told', '"old"');
+      await reader.cache.read('told');
       const before = held.waiting;
       const release = held.holdBackWrites();
       const writing = put(writer, 'told', '"new"');
