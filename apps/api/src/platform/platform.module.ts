@@ -1,5 +1,6 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { AuditLog } from './audit/audit-log.js';
 import { Drain } from './drain.js';
 import type { Environment } from './env.js';
 import { LiveConfig } from './live-config.js';
@@ -29,6 +30,7 @@ export class PlatformModule {
       { provide: DATABASE, useValue: database },
       { provide: DataSource, useValue: database.source },
       { provide: Traffic, useValue: traffic },
+      AuditLog,
       Drain,
     ];
     return { module: PlatformModule, global: true, providers, exports: providers };
