@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { namespaceSchema, timestampSchema } from './common.js';
-import { TIERS } from './config.js';
+import { TIERS } from './rate-limits.js';
 import { grantSchema, ROLES } from './permissions.js';
 
 const MAX_KEY_LIFETIME_SECONDS = 10 * 365 * 24 * 3600;

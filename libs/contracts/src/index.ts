@@ -9,4 +9,5 @@ export * from './explain.js';
 export * from './health.js';
 export * from './layers.js';
 export * from './permissions.js';
+export * from './rate-limits.js';
 export * from './sources.js';

@@ -1,0 +1,29 @@
+import { z } from 'zod';
+
+export const securitySchema = z
+  .strictObject({
+    authentication: z
+      .strictObject({
+        methods: z
+          .array(z.enum(['api_key', 'jwt']))
+          .min(1)
+          .default(['api_key', 'jwt']),
+        session_timeout: z
+          .number()
+          .int()
+          .min(300)
+          .max(86_400)
+          .default(3600)
+          .meta({ description: 'Seconds after which a session that was not refreshed ends' }),
+        database_outage_grace: z.number().int().min(0).max(3600).default(60).meta({
+          description: 'Seconds that credentials seen before go on working while the database does not answer',
+        }),
+        access_token_ttl: z.number().int().min(60).max(3600).default(900),
+        api_key_in_query: z
+          .boolean()
+          .default(true)
+          .meta({ description: 'Whether `?api_key=` is taken; URLs tend to end up in logs of proxies' }),
+      })
+      .prefault({}),
+  })
+  .prefault({});

@@ -1,0 +1,16 @@
+import { z } from 'zod';
+
+export const serverSchema = z
+  .strictObject({
+    drain_timeout: z
+      .number()
+      .int()
+      .min(0)
+      .max(300)
+      .default(25)
+      .meta({ description: 'Seconds that requests in flight get to finish after SIGTERM' }),
+    headers_timeout: z.number().int().min(1).max(300).default(10),
+    request_timeout: z.number().int().min(1).max(3600).default(30),
+    max_connections: z.number().int().min(1).max(1_000_000).default(20_000),
+  })
+  .prefault({});
