@@ -3,8 +3,10 @@ import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
 import { AdminModule } from './admin/admin.module.js';
 import { AccessGuard } from './auth/access.guard.js';
 import { AuthModule } from './auth/auth.module.js';
+import { noteRefusal } from './auth/refusals.js';
 import { CacheModule } from './cache/cache.module.js';
 import { MonitorModule } from './monitor/monitor.module.js';
+import { AuditLog } from './platform/audit/audit-log.js';
 import { InvalidRequest } from './platform/http/api-error.js';
 import { ErrorFilter } from './platform/http/error-filter.js';
 import type { RouteTable } from './platform/http/route-table.js';
@@ -26,7 +28,12 @@ export class AppModule {
             exceptionFactory: (issues) => new InvalidRequest(violations(issues)),
           }),
         },
-        { provide: APP_FILTER, useValue: new ErrorFilter(routes) },
+        {
+          provide: APP_FILTER,
+          inject: [AuditLog],
+          useFactory: (audit: AuditLog) =>
+            new ErrorFilter(routes, (request, error) => noteRefusal(audit, request, error)),
+        },
       ],
     };
   }

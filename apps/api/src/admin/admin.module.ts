@@ -3,6 +3,8 @@ import { CacheModule } from '../cache/cache.module.js';
 import { EngineModule } from '../platform/engine/engine.module.js';
 import { ENVIRONMENT } from '../platform/platform.module.js';
 import { ApiNodes } from './api-nodes.js';
+import { AuditController } from './audit.controller.js';
+import { AuditRecords } from './audit-records.js';
 import { ClusterJobRunner } from './cluster-job-runner.js';
 import { ClusterJobs } from './cluster-jobs.js';
 import { JobEvents } from './job-events.js';
@@ -16,10 +18,11 @@ import { WriteBehindRecords } from './write-behind-records.js';
 
 @Module({
   imports: [EngineModule, CacheModule],
-  controllers: [NodeJobsController, NodesController, WriteBehindController],
+  controllers: [AuditController, NodeJobsController, NodesController, WriteBehindController],
   providers: [
     { provide: STORAGE_CLUSTER, inject: [ENVIRONMENT], useFactory: openStorageCluster },
     ApiNodes,
+    AuditRecords,
     ClusterJobRunner,
     ClusterJobs,
     JobEvents,

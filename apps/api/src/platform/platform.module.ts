@@ -1,5 +1,6 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { AuditHeadLog } from './audit/audit-head-log.js';
 import { AuditLog } from './audit/audit-log.js';
 import { Drain } from './drain.js';
 import type { Environment } from './env.js';
@@ -30,6 +31,7 @@ export class PlatformModule {
       { provide: DATABASE, useValue: database },
       { provide: DataSource, useValue: database.source },
       { provide: Traffic, useValue: traffic },
+      AuditHeadLog,
       AuditLog,
       Drain,
     ];

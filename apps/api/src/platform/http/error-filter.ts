@@ -10,7 +10,11 @@ import type { RouteTable } from './route-table.js';
 /** The one place where failures become responses. */
 @Catch()
 export class ErrorFilter implements ExceptionFilter {
-  constructor(private readonly routes: RouteTable) {}
+  /** @param onError is told of each before it is answered */
+  constructor(
+    private readonly routes: RouteTable,
+    private readonly onError: (request: FastifyRequest, error: ApiError) => void,
+  ) {}
 
   catch(error: unknown, host: ArgumentsHost): void {
     const http = host.switchToHttp();
@@ -20,6 +24,7 @@ export class ErrorFilter implements ExceptionFilter {
     if (apiError.status >= 500) {
       log.error({ err: error, request_id: request.id, method: request.method, code: apiError.code }, apiError.message);
     }
+    this.onError(request, apiError);
     if (reply.raw.headersSent) return void reply.raw.destroy();
     respondError(request, reply, apiError);
   }
