@@ -9,7 +9,7 @@ import { MonitorModule } from './monitor/monitor.module.js';
 import { AuditLog } from './platform/audit/audit-log.js';
 import { InvalidRequest } from './platform/http/api-error.js';
 import { ErrorFilter } from './platform/http/error-filter.js';
-import type { RouteTable } from './platform/http/route-table.js';
+import { RouteTable } from './platform/http/route-table.js';
 import { violations } from './platform/http/validation.js';
 import { type Foundations, PlatformModule } from './platform/platform.module.js';
 
@@ -21,6 +21,7 @@ export class AppModule {
       module: AppModule,
       imports: [PlatformModule.of(foundations), AuthModule, CacheModule, MonitorModule, AdminModule],
       providers: [
+        { provide: RouteTable, useValue: routes },
         { provide: APP_GUARD, useExisting: AccessGuard },
         {
           provide: APP_PIPE,
