@@ -94,15 +94,11 @@ const where = ({ method, path }: Operation, { name }: Caller) => `${name}: ${met
 
 describe('every route', () => {
   test('that a path has is in the document', async () => {
-    for (const path of new Set(operations.map((operation) => operation.path))) {
-      const documented = operations.filter((operation) => operation.path === path).map(({ method }) => method);
-      const answer = await admin.send('PROPFIND', path.replace(/\{\w+\}/g, 'not-there'));
-      const { allowed } = expectError(answer, 405, 'METHOD_NOT_ALLOWED');
-      // Where a parameter could stand there may be a route of its own, such as `bulk` among keys.
-      expect({ path, allowed: (allowed as string[]).filter((method) => !documented.includes(method)) }).toEqual({
-        path,
-        allowed: [],
-      });
+    for (const at of new Set(operations.map(({ path }) => path.replace(/\{\w+\}/g, 'not-there')))) {
+      // Where a parameter stands there may be a path of its own, such as `bulk` among keys.
+      const fitting = operations.filter(({ path }) => new RegExp(`^${path.replace(/\{\w+\}/g, '[^/]+')}$`).test(at));
+      const { allowed } = expectError(await admin.send('PROPFIND', at), 405, 'METHOD_NOT_ALLOWED');
+      expect({ at, allowed }).toEqual({ at, allowed: [...new Set(fitting.map(({ method }) => method))].sort() });
     }
   });
 

@@ -2,7 +2,7 @@ import type { OpenAPIObject } from '@nestjs/swagger';
 import type { Route } from '../platform/http/route-table.js';
 
 /** Served beside the API, for people and without credentials: the document itself and the admin app. */
-const BESIDE_THE_API = /^\/(docs|docs-json|admin)(\/.*)?$/;
+const BESIDE_THE_API = /^\/(docs|docs-json|docs-yaml|admin)(\/.*)?$/;
 
 /** Routes that the server has and the document does not: nobody would say who may call them. */
 export function undocumentedRoutes(routes: readonly Route[], { paths }: OpenAPIObject): string[] {
