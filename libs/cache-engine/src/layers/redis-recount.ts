@@ -11,7 +11,7 @@ export const TALLIES = `${SPACE_PLACE}tallies`;
 const HOLDER = `${SPACE_PLACE}recount`;
 
 const TALLIES_RUN = redisScript(TALLIES_SCRIPT);
-const LOOK_EVERY_MS = 5000;
+const LOOK_EVERY_MS = 2000;
 const RECOUNT_EVERY_MS = 15 * 60_000;
 /** Who has not counted for so long has died with it. */
 const HOLDER_MS = 30_000;
