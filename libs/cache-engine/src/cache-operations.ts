@@ -43,6 +43,8 @@ export interface WriteOptions extends StorageWish {
   readonly check?: ((value: Value) => void) | undefined;
   /** The write is to reach a source later. See `Outbox`. */
   readonly noted?: boolean | undefined;
+  /** Bytes that the entries of the namespace may take: the write is not to make them more. */
+  readonly limitBytes?: number | undefined;
   /** For a value that is made of another: what there is where the cache has nothing. */
   readonly known?: Entry | undefined;
 }

@@ -8,6 +8,7 @@ import {
   KeyNotFound,
   LayerTimeout,
   LayerUnavailable,
+  NamespaceFull,
   ReplicationIncomplete,
   StorageFull,
   TooMuchContention,
@@ -307,7 +308,7 @@ export class Cache {
    */
   async increment(
     key: string,
-    { by, initial, ttlSeconds, condition }: { by: number; initial: number } & WriteOptions,
+    { by, initial, ttlSeconds, condition, limitBytes }: { by: number; initial: number } & WriteOptions,
   ): Promise<Written | undefined> {
     if (this.form.mustEncrypt(key)) return undefined;
     const mutation: Increment = {
@@ -318,6 +319,7 @@ export class Cache {
       ttlMs: ttlSeconds === undefined ? KEEP_EXPIRY : ttlSeconds * 1000,
       initialTtlMs: this.ttlMs(ttlSeconds),
       defaultTtl: ttlSeconds === undefined,
+      limitBytes,
       ...(condition && { condition }),
     };
     return this.write(mutation, {});
@@ -436,6 +438,11 @@ export class Cache {
     return { ...stampOf(entry), key, attributes: entry.attributes, storedBytes: entry.payload.length };
   }
 
+  /** Bytes that the entries of a namespace take; undefined: not counted. @throws LayerTimeout, LayerUnavailable */
+  usedBytes(namespace: string): Promise<number | undefined> {
+    return this.shared.usedBytes(namespace);
+  }
+
   /** Writes that are to reach a source. */
   get outbox(): Outbox | undefined {
     return this.shared.outbox;
@@ -460,15 +467,18 @@ export class Cache {
   ): Promise<Written> {
     options.check?.(value);
     const stored = await this.form.toStored(key, value, options);
-    let { condition } = options;
+    let { condition, limitBytes } = options;
     if (options.through) {
       this.requireRoom(key, value, options);
+      // What the source has taken the layers are to have as well.
+      await this.requireSpace(key, stored.value, limitBytes);
+      limitBytes = undefined;
       condition = bothOf(condition, await options.through(value, base));
     }
     const attributes = attributesOf(options, ttlMs, stored.attributes);
     const content: Content = { ...stored.value, defaultTtl, attributes };
     const { noted } = options;
-    const mutation = { kind: 'put', key, content, ttlMs, noted, ...(condition && { condition }) } as const;
+    const mutation = { kind: 'put', key, content, ttlMs, noted, limitBytes, ...(condition && { condition }) } as const;
     const written = await this.write(mutation, options, value);
     if (!written) throw new Error('a put came out as unsuitable');
     return written;
@@ -506,6 +516,7 @@ export class Cache {
         replication,
       } = await this.applyOrForget(mutation, around, options.replicate ? this.replicationWish() : undefined);
       if (outcome.status === 'refused') throw new ConditionFailed();
+      if (outcome.status === 'full') throw new NamespaceFull(namespaceOf(key), limitOf(mutation), outcome.usedBytes);
       if (outcome.status === 'unsuitable') return undefined;
       if (!stored) throw new Error(`a ${mutation.kind} came out as ${outcome.status}`);
       const entry = served ? { ...stored, payload: served.payload } : stored;
@@ -538,6 +549,15 @@ export class Cache {
   private requireRoom(key: string, { payload }: Value, options: Pick<WriteOptions, 'strategy'>): void {
     if (this.isAround(options) || this.l1.hasRoomFor(key, payload.length)) return;
     throw new StorageFull('L1 is full, and its eviction policy is reject');
+  }
+
+  /** @throws NamespaceFull */
+  private async requireSpace(key: string, { payload }: Value, limitBytes: number | undefined): Promise<void> {
+    if (limitBytes === undefined) return;
+    const namespace = namespaceOf(key);
+    const [usedBytes = 0, stored] = await Promise.all([this.shared.usedBytes(namespace), this.shared.fresh(key)]);
+    const growth = payload.length - (stored?.payload.length ?? 0);
+    if (growth > 0 && usedBytes + growth > limitBytes) throw new NamespaceFull(namespace, limitBytes, usedBytes);
   }
 
   /** Runs a mutation that leaves no copy in L1. */
@@ -673,6 +693,14 @@ export class Cache {
     // After a failover there are fewer than there should be, and a majority of those is none.
     return { wanted: (replicas) => confirmations(level, Math.max(replicas, copies - 1)), timeoutMs };
   }
+}
+
+function namespaceOf(key: string): string {
+  return key.slice(0, key.indexOf(':'));
+}
+
+function limitOf(mutation: Mutation): number {
+  return ('limitBytes' in mutation ? mutation.limitBytes : undefined) ?? 0;
 }
 
 /** Whether an entry can be served as it is, but for its form. */

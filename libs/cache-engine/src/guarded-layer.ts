@@ -52,6 +52,10 @@ export class GuardedLayer implements Layer {
     return this.guard.run(() => this.inner.scan(prefix, cursor, limit));
   }
 
+  usedBytes(namespace: string): Promise<number | undefined> {
+    return this.guard.run(async () => this.inner.usedBytes?.(namespace), this.partOf(`${namespace}:`));
+  }
+
   /** Asks the layer itself, also while it is not asked for anything else. @throws LayerTimeout, LayerUnavailable */
   check(partition?: string): Promise<void> {
     return this.guard.check(partition);

@@ -28,6 +28,14 @@ export const tokenPairSchema = z
   .meta({ id: 'TokenPair' });
 export type TokenPair = z.infer<typeof tokenPairSchema>;
 
+export const cacheSizeSchema = z
+  .object({
+    used_bytes: z.number().int().nullable().meta({ description: 'null while it is not known' }),
+    limit_bytes: z.number().int().nullable().meta({ description: 'null: there is none' }),
+  })
+  .meta({ id: 'CacheSize', description: 'What the entries of the namespace take, keys and headers included' });
+export type CacheSize = z.infer<typeof cacheSizeSchema>;
+
 export const identitySchema = z
   .object({
     type: z.enum(['user', 'api_key']),
@@ -38,6 +46,7 @@ export const identitySchema = z
     namespace: namespaceSchema,
     key_prefixes: z.array(z.string()).meta({ description: 'Empty: every key of the namespace' }),
     tier: z.enum(TIERS),
+    cache_size: cacheSizeSchema,
   })
   .meta({ id: 'Identity' });
 export type Identity = z.infer<typeof identitySchema>;

@@ -12,6 +12,7 @@ import { Body, Controller, Get, HttpCode, Post, Req } from '@nestjs/common';
 import { ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { ApiErrors } from '../platform/http/openapi.js';
+import { CacheSizes } from './cache-size.js';
 import { Public, Requires } from './access.js';
 import { caller } from './caller.js';
 import { examples } from './examples.js';
@@ -20,7 +21,10 @@ import { SessionsService } from './sessions.service.js';
 @ApiTags('Auth')
 @Controller('auth')
 export class AuthController {
-  constructor(private readonly sessions: SessionsService) {}
+  constructor(
+    private readonly sessions: SessionsService,
+    private readonly sizes: CacheSizes,
+  ) {}
 
   @Post('login')
   @Public()
@@ -66,7 +70,7 @@ export class AuthController {
   @Requires('authenticated')
   @ApiOperation({ summary: 'Who am I', description: 'Tells whose credential it is and what it may do.' })
   @ApiOkResponse({ standardSchema: identitySchema, example: examples.identity })
-  me(@Req() request: FastifyRequest): Identity {
+  async me(@Req() request: FastifyRequest): Promise<Identity> {
     const { type, id, name, role, grants, namespace, keyPrefixes, tier } = caller(request);
     return {
       type,
@@ -77,6 +81,7 @@ export class AuthController {
       namespace: namespace ?? 'default',
       key_prefixes: [...keyPrefixes],
       tier,
+      cache_size: await this.sizes.read(namespace ?? 'default', tier),
     };
   }
 }

@@ -2,6 +2,7 @@ import { Module } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import { JwtModule } from '@nestjs/jwt';
 import { PassportModule } from '@nestjs/passport';
+import { EngineModule } from '../platform/engine/engine.module.js';
 import { Secrets } from '../platform/secrets.js';
 import { AccessGuard } from './access.guard.js';
 import { AccessTokens } from './access-tokens.js';
@@ -9,6 +10,7 @@ import { ApiKeysController } from './api-keys.controller.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { AuthController } from './auth.controller.js';
 import { Bootstrap } from './bootstrap.js';
+import { CacheSizes } from './cache-size.js';
 import { CredentialEpoch } from './credential-epoch.js';
 import { CredentialVerifier } from './credential-verifier.js';
 import { DeclaredAccess } from './declared-access.js';
@@ -21,6 +23,7 @@ import { VerifiedCredentials } from './verified-credentials.js';
 @Module({
   imports: [
     DiscoveryModule,
+    EngineModule,
     PassportModule,
     JwtModule.registerAsync({ inject: [Secrets], useFactory: ({ jwtSecret }: Secrets) => ({ secret: jwtSecret }) }),
   ],
@@ -32,6 +35,7 @@ import { VerifiedCredentials } from './verified-credentials.js';
     ApiKeyStrategy,
     AccessTokenStrategy,
     Bootstrap,
+    CacheSizes,
     CredentialEpoch,
     CredentialVerifier,
     DeclaredAccess,

@@ -30,6 +30,7 @@ export const examples = {
     namespace: 'default',
     key_prefixes: [],
     tier: 'enterprise',
+    cache_size: { used_bytes: 73_400_320, limit_bytes: null },
   },
   apiKey: API_KEY,
   createdApiKey: { api_key: 'ck_live_abc123def456ghi789', ...API_KEY },

@@ -6,6 +6,7 @@ import {
   Exclusive,
   holds,
   KeyNotFound,
+  NamespaceFull,
   TooMuchContention,
   type Turn,
   unkept,
@@ -15,6 +16,7 @@ import {
 } from '@cache-system/cache-engine';
 import type { Place, Strategy } from '@cache-system/contracts';
 import { Injectable } from '@nestjs/common';
+import { cacheSizeLimit } from '../auth/cache-size.js';
 import { ApiError } from '../platform/http/api-error.js';
 import { LiveConfig } from '../platform/live-config.js';
 import { SourceRefused } from '../sources/source.js';
@@ -53,6 +55,7 @@ export type ThroughOptions = Pick<
   | 'check'
   | 'noted'
   | 'known'
+  | 'limitBytes'
   | 'ttlSeconds'
   | 'staleWhileRevalidateSeconds'
   | 'staleIfErrorSeconds'
@@ -81,8 +84,10 @@ export class SourceWrites {
   async store(
     key: CacheKey,
     { strategy, condition, needsOld }: SourceWrite,
-    write: (options: ThroughOptions) => Promise<Written>,
+    writeAsAsked: (options: ThroughOptions) => Promise<Written>,
   ): Promise<StoredAt> {
+    const limitBytes = cacheSizeLimit(this.config.current, key.tier);
+    const write = (options: ThroughOptions) => writeAsAsked({ ...options, limitBytes });
     const found = this.sources.find(key.namespace, key.name);
     if (!found) return write({ strategy, condition });
     const lives = livesOf(found);
@@ -223,7 +228,7 @@ export class SourceWrites {
 class Overtaken extends Error {}
 
 /** The layers have what the source has, or what it will get. */
-const KNOWN_OUTCOMES = [SourceRefused, KeyNotFound, ApiError, Overtaken];
+const KNOWN_OUTCOMES = [SourceRefused, KeyNotFound, NamespaceFull, ApiError, Overtaken];
 
 /** Tries again what failed because somebody else has written the key, while that may come to an end. */
 async function again<T>(step: () => Promise<T>, isWorthIt: () => boolean = () => true): Promise<T> {

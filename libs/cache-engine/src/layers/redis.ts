@@ -20,16 +20,22 @@ import {
 } from './redis-protocol.js';
 import { namesOf, ONE_PLACE } from './outbox-places.js';
 import { type OutboxPlaces, RedisOutbox } from './redis-outbox.js';
+import { Recount, SPACE_PLACE } from './redis-recount.js';
 import { APPLY_SCRIPT, COPY_SCRIPT } from './redis-script.js';
+import { USED_SCRIPT, VISIT_SCRIPT } from './redis-space-script.js';
 
 const APPLY = redisScript(APPLY_SCRIPT);
 const COPY = redisScript(COPY_SCRIPT);
+const VISIT = redisScript(VISIT_SCRIPT);
+const USED = redisScript(USED_SCRIPT);
+const SPACE_HEAD = ['', '', SPACE_PLACE, ''] as const;
 const ALL = 'all';
 
 /** Entries in a Redis server that all nodes share. Commands fail at once while there is no connection. */
 export class RedisLayer implements Layer, CopyLayer {
   readonly outbox: Outbox;
   private readonly clock = new ServerClock();
+  private readonly recount: Recount | undefined;
 
   /** @param announcer tells the other nodes of every change; none where another layer does */
   constructor(
@@ -48,6 +54,8 @@ export class RedisLayer implements Layer, CopyLayer {
       );
     const used = async () => ((await server.send<number>(['EXISTS', ONE_PLACE.records])) === 1 ? [ALL] : []);
     this.outbox = new RedisOutbox({ lookEveryMs: 1000, used, at, nameFor: () => ALL, onServers: () => [ALL] });
+    // What holds copies decides nothing: neither does it count.
+    this.recount = announcer && this.counting();
   }
 
   async getMany(keys: readonly string[]): Promise<readonly (Entry | undefined)[]> {
@@ -59,6 +67,7 @@ export class RedisLayer implements Layer, CopyLayer {
     const sequence = this.announcer?.begin();
     const args: (string | Buffer)[] =
       sequence === undefined ? ['', ''] : [this.announcer?.channel ?? '', this.announcer?.head(sequence) ?? ''];
+    args.push(SPACE_PLACE, '');
     for (const mutation of mutations) pushArguments(args, mutation);
     const keys = mutations.map(({ key }) => redisKey(key));
     if (mutations.some(isNoted)) keys.push(...namesOf(ONE_PLACE));
@@ -72,6 +81,11 @@ export class RedisLayer implements Layer, CopyLayer {
       if (sequence !== undefined) this.announcer?.settle(sequence, wasRefused(error) ? 'never' : 'unknown');
       throw layerError(error);
     }
+  }
+
+  async usedBytes(namespace: string): Promise<number | undefined> {
+    const bytes = await this.server.run<number>(USED, [redisKey(`${namespace}:`)], [...SPACE_HEAD]);
+    return bytes < 0 ? undefined : bytes;
   }
 
   async getCopies(keys: readonly string[], epoch: number): Promise<readonly (Entry | undefined)[]> {
@@ -127,9 +141,25 @@ export class RedisLayer implements Layer, CopyLayer {
     await this.server.send(['PING']);
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.clock.stop();
-    return this.server.close();
+    await this.recount?.close();
+    await this.server.close();
+  }
+
+  private counting(): Recount {
+    const { server } = this;
+    return new Recount({
+      send: (_, command) => server.send(command),
+      run: (script, key, args) => server.run(script, [key], args),
+      walks: () => [
+        (position, count) => server.send(['SCAN', position, 'MATCH', prefixPattern(''), 'COUNT', String(count)]),
+      ],
+      visit: async (keys) => {
+        if (keys.length > 0) await server.run(VISIT, keys, [...SPACE_HEAD]);
+      },
+      ready: () => Promise.resolve(),
+    });
   }
 }
 

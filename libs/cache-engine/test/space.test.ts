@@ -1,0 +1,193 @@
+import { eventually } from '../../../tools/harness/eventually.mjs';
+import { encodeAttributes } from '../src/attributes.js';
+import { type Head, HEADER, jsonValue } from '../src/entry.js';
+import type { Layer } from '../src/layer.js';
+import { TALLIES } from '../src/layers/redis-recount.js';
+import { redisKey } from '../src/layers/redis-protocol.js';
+import { KEEP_EXPIRY, type Mutation, NO_EXPIRY, type Put } from '../src/mutation.js';
+import { create, local, redisWith } from './redis-support.js';
+import { openRedis, type OpenLayer, SHARED_STORES, type Store } from './layers.js';
+
+const MINUTE_MS = 60_000;
+/** What is promised. */
+const TOLERANCE = 0.02;
+
+const put = (key: string, bytes: number, more: Partial<Put> = {}): Put => ({
+  kind: 'put',
+  key,
+  content: { ...jsonValue(`"${'x'.repeat(bytes - 2)}"`), defaultTtl: false },
+  ttlMs: MINUTE_MS,
+  ...more,
+});
+
+/** What the entries of a namespace take, one by one. */
+async function fullCount(layer: Layer, namespace: string): Promise<number> {
+  const heads = new Map<string, Head>();
+  let cursor: string | undefined;
+  do {
+    const page = await layer.scan(`${namespace}:`, cursor, 1000);
+    for (const head of page.heads) heads.set(head.key, head);
+    ({ cursor } = page);
+  } while (cursor !== undefined);
+  return [...heads.values()].reduce((sum, { key, attributes, storedBytes }) => {
+    const attributeBytes = attributes ? encodeAttributes(attributes).length : 0;
+    return sum + Buffer.byteLength(key) + HEADER.bytes + attributeBytes + storedBytes;
+  }, 0);
+}
+
+/** The same kinds of numbers on every run: what fails is seen again. */
+function* randoms(seed: number): Generator<number, never> {
+  for (let state = seed; ;) {
+    state = (state * 1_103_515_245 + 12_345) % 2_147_483_648;
+    yield state / 2_147_483_648;
+  }
+}
+
+function isCounted(layer: Layer, namespace: string) {
+  return eventually('the count is right', async () => {
+    const [used = -1, counted] = [await layer.usedBytes?.(namespace), await fullCount(layer, namespace)];
+    return Math.abs(used - counted) <= TOLERANCE * counted;
+  });
+}
+
+describe.each(['lmdb', 'redis', 'cluster'])('the bytes of a namespace in %s', (name) => {
+  let store: Store;
+  let nodes: readonly [OpenLayer, OpenLayer];
+  let layer: Layer;
+
+  beforeAll(async () => {
+    store = await SHARED_STORES[name]!();
+    nodes = [await store.open(), await store.open()];
+    layer = nodes[0].layer;
+    await eventually('all is counted', async () => {
+      const counts = await Promise.all(nodes.map(async ({ layer: each }) => each.usedBytes?.('none')));
+      return counts.every((count) => count !== undefined);
+    });
+  });
+  afterAll(async () => {
+    for (const node of nodes) await node.close();
+    await store.stop();
+  });
+  const apply = async (mutation: Mutation, on = layer) => (await on.applyMany([mutation]))[0]!;
+
+  test('are those of keys, headers and values, whatever is done to the entries', async () => {
+    const random = randoms(7);
+    const below = (limit: number) => Math.floor(random.next().value * limit);
+    for (let round = 0; round < 60; round++) {
+      const mutations = Array.from({ length: 25 }, (): Mutation => {
+        const key = `mixed:key-${below(150)}`;
+        const ttlMs = [NO_EXPIRY, 20 + below(400), MINUTE_MS, 3_600_000][below(4)]!;
+        const condition = [undefined, { exists: true }, { exists: false }][below(3)];
+        return [
+          put(key, 2 + below(3000), { ttlMs, ...(condition && { condition }) }),
+          put(key, 2 + below(3000), { ttlMs: KEEP_EXPIRY }),
+          { kind: 'touch', key, ttlMs } as const,
+          { kind: 'remove', key } as const,
+          { kind: 'lease', key, leaseMs: 1000 } as const,
+          {
+            kind: 'increment',
+            key: `${key}-n`,
+            by: 1,
+            initial: 9,
+            ttlMs,
+            initialTtlMs: ttlMs,
+            defaultTtl: false,
+          } as const,
+        ][below(6)]!;
+      });
+      await nodes[round % 2]!.layer.applyMany(mutations);
+    }
+    expect(await fullCount(layer, 'mixed')).toBeGreaterThan(50_000);
+    await isCounted(layer, 'mixed');
+    await isCounted(nodes[1].layer, 'mixed');
+  });
+
+  test('are fewer once entries have expired, though nobody asks for them', async () => {
+    await layer.applyMany(Array.from({ length: 50 }, (_, index) => put(`gone:${index}`, 1000, { ttlMs: 300 })));
+    await layer.applyMany([put('gone:kept', 5000)]);
+    await eventually('the others are gone', async () => (await layer.usedBytes?.('gone')) === 9 + 72 + 5000);
+  });
+
+  test('do not matter to another namespace', async () => {
+    await apply(put('mine:a', 10_000, { ttlMs: NO_EXPIRY }));
+    expect((await apply(put('theirs:a', 1000, { limitBytes: 2000 }))).status).toBe('created');
+    await isCounted(layer, 'theirs');
+  });
+
+  test('do not grow beyond the limit by more than a fiftieth, however many write at once', async () => {
+    const limitBytes = 1024 * 1024;
+    const writer = async (index: number) => {
+      const { layer: own } = nodes[index % 2]!;
+      for (let number = 0; number < 40; number++) {
+        const outcome = await apply(put(`full:${index}-${number}`, 9_900, { limitBytes }), own);
+        if (outcome.status === 'full') expect(outcome.usedBytes).toBeGreaterThan(0.9 * limitBytes);
+      }
+    };
+    await Promise.all(Array.from({ length: 8 }, (_, index) => writer(index)));
+    const counted = await fullCount(layer, 'full');
+    expect(counted).toBeLessThanOrEqual(limitBytes * (1 + TOLERANCE));
+    expect(counted).toBeGreaterThan(limitBytes * 0.95);
+    await isCounted(layer, 'full');
+  });
+
+  test('may always become fewer, and give room to others', async () => {
+    const limitBytes = 100_000;
+    for (let index = 0; index < 11; index++) await apply(put(`swap:${index}`, 9_000, { limitBytes }));
+    expect((await apply(put('swap:11', 9_900, { limitBytes }))).status).toBe('full');
+    expect((await apply({ ...put('swap:0', 20_000), limitBytes })).status).toBe('full');
+    expect((await apply(put('swap:0', 8_000, { limitBytes }))).status).toBe('updated');
+    expect((await apply(put('swap:0', 7_000, { limitBytes: 10 }))).status).toBe('updated');
+    expect((await apply({ kind: 'touch', key: 'swap:1', ttlMs: 2 * MINUTE_MS })).status).toBe('touched');
+    expect((await apply({ kind: 'remove', key: 'swap:2' })).status).toBe('removed');
+    expect((await apply(put('swap:11', 9_900, { limitBytes }))).status).toBe('created');
+  });
+
+  test('an entry that is refused leaves no trace', async () => {
+    expect((await apply(put('none:a', 500, { limitBytes: 100 }))).status).toBe('full');
+    expect(await layer.getMany(['none:a'])).toEqual([undefined]);
+    const increment = { kind: 'increment', key: 'none:b', by: 1, initial: 0, ttlMs: 0, initialTtlMs: 0 } as const;
+    expect((await apply({ ...increment, defaultTtl: false, limitBytes: 10 })).status).toBe('full');
+    expect(await fullCount(layer, 'none')).toBe(0);
+  });
+});
+
+describe('a Redis whose counts have drifted', () => {
+  test('is counted anew, while it is written', async () => {
+    const redis = await redisWith();
+    const open = await openRedis(redis.url);
+    const { server } = create({ nodes: [local(redis.port)] });
+    await server.connect();
+    const { layer } = open;
+    await eventually('counting has begun', async () => (await layer.usedBytes('app')) !== undefined);
+    await layer.applyMany(Array.from({ length: 1000 }, (_, index) => put(`app:${index}`, 500)));
+    await isCounted(layer, 'app');
+
+    // As an eviction does it.
+    for (let index = 0; index < 500; index++) await server.send(['DEL', redisKey(`app:${index}`)]);
+    expect(await layer.usedBytes('app')).toBeGreaterThan(1.5 * (await fullCount(layer, 'app')));
+    const counting = (await server.send<Buffer>(['GET', TALLIES])).toString().split(' ')[0]!;
+    await server.send(['SET', TALLIES, `${counting} 0 0`]);
+    let number = 0;
+    await eventually('all is counted anew', async () => {
+      await layer.applyMany([put(`app:new-${++number % 50}`, 700), put(`app:${600 + (number % 100)}`, 900)]);
+      return !(await server.send<Buffer>(['GET', TALLIES])).toString().startsWith(`${counting} `);
+    });
+    expect(await layer.usedBytes('app')).toBe(await fullCount(layer, 'app'));
+    await open.close();
+  });
+
+  test('counts what was there before anything was counted', async () => {
+    const redis = await redisWith();
+    const first = await openRedis(redis.url);
+    await eventually('counting has begun', async () => (await first.layer.usedBytes('app')) !== undefined);
+    await first.close();
+    const { server } = create({ nodes: [local(redis.port)] });
+    await server.connect();
+    for (const key of await server.send<Buffer[]>(['KEYS', '*\u0006*'])) await server.send(['DEL', key.toString()]);
+    const open = await openRedis(redis.url);
+    const { layer } = open;
+    await layer.applyMany(Array.from({ length: 1000 }, (_, index) => put(`app:${index}`, 500)));
+    await eventually('all is counted', async () => (await layer.usedBytes('app')) === (await fullCount(layer, 'app')));
+    await open.close();
+  });
+});
