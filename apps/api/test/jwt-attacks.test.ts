@@ -179,11 +179,11 @@ describe('a token with a good signature is refused', () => {
 
   test('when it is of a kind whose numbers have no end', async () => {
     const text = JSON.stringify({ ...claims, exp: 'EXP' }).replace('"EXP"', '1e400');
-    await refused(forgeToken(header, text, rsa.privateKey));
+    await refused(forgeToken(header, Buffer.from(text), rsa.privateKey));
   });
 
   test.each(['[]', 'null', '"text"', '1', 'not JSON', ''])('when its claims are %j', async (text) => {
-    await refused(forgeToken(header, text, rsa.privateKey));
+    await refused(forgeToken(header, Buffer.from(text), rsa.privateKey));
   });
 
   test('a second after it has expired, and says so, for a client to know that a refresh will do', async () => {
@@ -230,7 +230,7 @@ describe('there is one spelling of a token', () => {
     const twice = JSON.stringify(header)
       .replace('{', '{"alg":"RS256",')
       .replace(/"alg":"RS256"(?=.*"typ")/, '"alg":"none"');
-    await refused(`${forgeToken(twice, claims)}${part(2)}`);
+    await refused(`${forgeToken(Buffer.from(twice), claims)}${part(2)}`);
   });
 });
 

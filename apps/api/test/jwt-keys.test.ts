@@ -54,7 +54,7 @@ async function throughGenerations(
 async function again(env: Record<string, string>): Promise<Service> {
   const api = await startApi({ env });
   const client = new Client(api.url, { 'x-api-key': api.apiKey });
-  return { api, client, stores: env, stop: async () => void (await api.stop()) };
+  return { api, client, stores: env, stop: () => api.stop().then(() => undefined) };
 }
 
 const publicJwk = (key: KeyObject) => createPublicKey(pem(key)).export({ format: 'jwk' });
@@ -127,7 +127,7 @@ describe('keys change without ending a session', () => {
         },
       ],
       [
-        { JWT_SECRET: second, JWT_ACCEPTED_SECRETS: `${'another secret that nobody uses any more'},${first}` },
+        { JWT_SECRET: second, JWT_ACCEPTED_SECRETS: `another secret that nobody uses any more,${first}` },
         async (service) => {
           await isTaken(service, old);
           fresh = await logIn(service);

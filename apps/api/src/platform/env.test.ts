@@ -191,7 +191,10 @@ describe('in production', () => {
     [{ JWT_SECRET: undefined }, /^JWT_SECRET: is required in production; .*openssl rand -base64 32$/],
     [{ JWT_SECRET: 'k3J9'.repeat(8) }, /^JWT_SECRET: repeats itself; .*openssl rand/],
     [{ JWT_SECRET: 'your-secret-key-that-you-should-change' }, /^JWT_SECRET: is made of well-known words; .*openssl/],
-    [{ JWT_ACCEPTED_SECRETS: `${production.JWT_SECRET},${'k3J9'.repeat(8)}` }, /^JWT_ACCEPTED_SECRETS: repeats itself;/],
+    [
+      { JWT_ACCEPTED_SECRETS: `${production.JWT_SECRET},${'k3J9'.repeat(8)}` },
+      /^JWT_ACCEPTED_SECRETS: repeats itself;/,
+    ],
     [{ ADMIN_PASSWORD: '' }, /^ADMIN_PASSWORD: is required in production; .*openssl rand/],
     [{ ADMIN_PASSWORD: '000000000000' }, /^ADMIN_PASSWORD: repeats itself; .*openssl rand/],
     [{ ADMIN_PASSWORD: 'admin@example.com' }, /^ADMIN_PASSWORD: is made of well-known words; .*openssl rand/],

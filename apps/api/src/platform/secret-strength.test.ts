@@ -35,7 +35,7 @@ test('random secrets are taken, whatever they are written in', () => {
     () => randomBytes(32).toString('hex'),
     () => randomBytes(16).toString('hex'),
     () => randomBytes(24).toString('base64url'),
-    () => `${randomUUID()}`,
+    () => randomUUID(),
     () => `test-${randomBytes(24).toString('base64url')}`,
   ];
   for (let round = 0; round < 500; round++) {

@@ -3,15 +3,14 @@ import { createHmac, type KeyObject, sign } from 'node:crypto';
 export type Json = Readonly<Record<string, unknown>>;
 
 /**
- * A JWT as an attacker would make it: any header, any claims, as values or as their JSON text, signed with any secret, any
- * private key, or not at all.
+ * A JWT as an attacker would make it: any header, any claims, as values or as the bytes of their JSON, signed with any
+ * secret, any private key, or not at all.
  */
-export function forgeToken(header: Json | string, claims: Json | string, key?: string | Buffer | KeyObject): string {
+export function forgeToken(header: Json | Buffer, claims: Json | Buffer, key?: string | Buffer | KeyObject): string {
   const signed = `${encode(header)}.${encode(claims)}`;
-  const algorithm = typeof header === 'string' ? undefined : header['alg'];
   if (key === undefined) return `${signed}.`;
   const isSecret = typeof key === 'string' || Buffer.isBuffer(key);
-  const signature = isSecret ? authenticate(algorithm, signed, key) : signWith(signed, key);
+  const signature = isSecret ? authenticate(header, signed, key) : signWith(signed, key);
   return `${signed}.${signature.toString('base64url')}`;
 }
 
@@ -23,7 +22,8 @@ export function headerOf(token: string): Json {
   return decode(token, 0);
 }
 
-function authenticate(algorithm: unknown, signed: string, secret: string | Buffer): Buffer {
+function authenticate(header: Json | Buffer, signed: string, secret: string | Buffer): Buffer {
+  const algorithm = Buffer.isBuffer(header) ? undefined : header['alg'];
   const hash = algorithm === 'HS512' ? 'sha512' : algorithm === 'HS384' ? 'sha384' : 'sha256';
   return createHmac(hash, secret).update(signed).digest();
 }
@@ -38,6 +38,6 @@ function decode(token: string, part: number): Json {
   return JSON.parse(Buffer.from(token.split('.')[part] ?? '', 'base64url').toString()) as Json;
 }
 
-function encode(part: Json | string): string {
-  return Buffer.from(typeof part === 'string' ? part : JSON.stringify(part)).toString('base64url');
+function encode(part: Json | Buffer): string {
+  return (Buffer.isBuffer(part) ? part : Buffer.from(JSON.stringify(part))).toString('base64url');
 }
