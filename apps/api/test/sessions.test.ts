@@ -2,7 +2,7 @@ import { identitySchema, type TokenPair, tokenPairSchema } from '@cache-system/c
 import type { Answer, Client } from './support/client.js';
 import { logIn } from './support/credentials.js';
 import { expectError, expectExactly } from './support/expectations.js';
-import { claimsOf, forgeToken } from './support/jwt.js';
+import { claimsOf, forgeToken, headerOf } from './support/jwt.js';
 import { type Service, startService } from './support/service.js';
 
 const JWT_SECRET = 'a secret of this test, long enough to sign tokens with';
@@ -150,13 +150,13 @@ describe('a logout', () => {
 });
 
 describe('an access token', () => {
-  const HS256 = { alg: 'HS256', typ: 'JWT' };
+  let HS256: Readonly<Record<string, unknown>>;
   const now = () => Math.floor(Date.now() / 1000);
   let good: string;
   let claims: Readonly<Record<string, unknown>>;
   beforeAll(async () => {
     good = (await logIn(service)).access_token;
-    claims = claimsOf(good);
+    [HS256, claims] = [headerOf(good), claimsOf(good)];
   });
   const signed = (changes: object) => forgeToken(HS256, { ...claims, ...changes }, JWT_SECRET);
   const part = (index: number) => good.split('.')[index] ?? '';

@@ -38,10 +38,12 @@ export type CacheSize = z.infer<typeof cacheSizeSchema>;
 
 export const identitySchema = z
   .object({
-    type: z.enum(['user', 'api_key']),
+    type: z.enum(['user', 'api_key', 'oauth2']),
     id: z.string(),
-    name: z.string().meta({ description: 'The e-mail address of a user, the name of an API key' }),
-    role: z.enum(ROLES).nullable().meta({ description: 'null for an API key' }),
+    name: z
+      .string()
+      .meta({ description: 'The e-mail address of a user, the name of an API key, the subject of an outside token' }),
+    role: z.enum(ROLES).nullable().meta({ description: 'null for who is no user' }),
     permissions: z.array(grantSchema),
     namespace: namespaceSchema,
     key_prefixes: z.array(z.string()).meta({ description: 'Empty: every key of the namespace' }),

@@ -9,6 +9,7 @@ export * from './events.js';
 export * from './explain.js';
 export * from './health.js';
 export * from './layers.js';
+export * from './oauth2.js';
 export * from './permissions.js';
 export * from './rate-limits.js';
 export * from './sources.js';

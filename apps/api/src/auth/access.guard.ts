@@ -38,7 +38,8 @@ export class AccessGuard implements CanActivate {
   ) {
     config.follow(({ security: { authentication } }) => {
       this.inQuery = authentication.api_key_in_query;
-      this.methods = new Set(authentication.methods);
+      // Bearer tokens, whoever has issued them: which are taken is decided where they are verified.
+      this.methods = new Set(authentication.methods.map((method) => (method === 'oauth2' ? 'jwt' : method)));
     });
   }
 

@@ -1,9 +1,7 @@
 import { Module } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
-import { JwtModule } from '@nestjs/jwt';
 import { PassportModule } from '@nestjs/passport';
 import { EngineModule } from '../platform/engine/engine.module.js';
-import { Secrets } from '../platform/secrets.js';
 import { AccessGuard } from './access.guard.js';
 import { AccessTokens } from './access-tokens.js';
 import { ApiKeysController } from './api-keys.controller.js';
@@ -14,20 +12,17 @@ import { CacheSizes } from './cache-size.js';
 import { CredentialEpoch } from './credential-epoch.js';
 import { CredentialVerifier } from './credential-verifier.js';
 import { DeclaredAccess } from './declared-access.js';
+import { JwksController } from './jwks.controller.js';
 import { RateLimiter } from './rate-limiter.js';
 import { SessionsService } from './sessions.service.js';
 import { ApiKeyStrategy } from './strategies/api-key.strategy.js';
 import { AccessTokenStrategy } from './strategies/jwt.strategy.js';
+import { OutsideTokens } from './tokens/outside-tokens.js';
 import { VerifiedCredentials } from './verified-credentials.js';
 
 @Module({
-  imports: [
-    DiscoveryModule,
-    EngineModule,
-    PassportModule,
-    JwtModule.registerAsync({ inject: [Secrets], useFactory: ({ jwtSecret }: Secrets) => ({ secret: jwtSecret }) }),
-  ],
-  controllers: [AuthController, ApiKeysController],
+  imports: [DiscoveryModule, EngineModule, PassportModule],
+  controllers: [AuthController, ApiKeysController, JwksController],
   providers: [
     AccessGuard,
     AccessTokens,
@@ -39,6 +34,7 @@ import { VerifiedCredentials } from './verified-credentials.js';
     CredentialEpoch,
     CredentialVerifier,
     DeclaredAccess,
+    OutsideTokens,
     RateLimiter,
     SessionsService,
     VerifiedCredentials,

@@ -21,6 +21,18 @@ export const examples = {
     token_type: 'Bearer',
     expires_in: 900,
   },
+  jwkSet: {
+    keys: [
+      {
+        kty: 'OKP',
+        crv: 'Ed25519',
+        x: '11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo',
+        kid: 'kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k',
+        alg: 'EdDSA',
+        use: 'sig',
+      },
+    ],
+  },
   identity: {
     type: 'user',
     id: 'usr_0c1d2e3f4a5b6c7d8e9f',

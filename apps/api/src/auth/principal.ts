@@ -9,9 +9,9 @@ import {
 
 /** Who is calling, as verified. */
 export interface Principal {
-  readonly type: 'user' | 'api_key';
+  readonly type: 'user' | 'api_key' | 'oauth2';
   readonly id: string;
-  /** The e-mail address of a user, the name of an API key. */
+  /** The e-mail address of a user, the name of an API key, the subject of a token of an outside issuer. */
   readonly name: string;
   readonly role: Role | null;
   readonly grants: readonly Grant[];

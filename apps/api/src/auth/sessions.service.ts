@@ -108,7 +108,7 @@ export class SessionsService {
       sessionId,
       expiresAt: new Date(Date.now() + lifetimeMs),
     });
-    const { token, expiresInSeconds } = this.accessTokens.issue(userId, sessionId);
+    const { token, expiresInSeconds } = await this.accessTokens.issue(userId, sessionId);
     return { access_token: token, refresh_token: refreshToken, token_type: 'Bearer', expires_in: expiresInSeconds };
   }
 }

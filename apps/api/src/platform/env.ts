@@ -12,9 +12,8 @@ import {
   type RedisTls,
 } from '@cache-system/cache-engine';
 import { z } from 'zod';
+import { productionProblems } from './production-secrets.js';
 
-/** Texts that stand in every guide and so protect nothing. */
-const WELL_KNOWN_SECRETS = /^(secret|changeme|change-me|password|admin|test|default|example|your[-_].*|(.)\2+)$/i;
 const MIN_SECRET_LENGTH = 32;
 const DEFAULT_DATA_DIR = '.data';
 
@@ -72,6 +71,14 @@ const environmentSchema = z.object({
     .regex(/^[\x21-\x7e]{20,128}$/, 'must be 20 to 128 printable ASCII characters without spaces')
     .optional(),
   JWT_SECRET: z.string().min(MIN_SECRET_LENGTH, `must have at least ${MIN_SECRET_LENGTH} characters`).optional(),
+  JWT_ACCEPTED_SECRETS: z
+    .string()
+    .transform((list) => list.split(','))
+    .refine((secrets) => secrets.every((secret) => secret.length >= MIN_SECRET_LENGTH), {
+      error: `must be a list of secrets, comma-separated, each of at least ${MIN_SECRET_LENGTH} characters`,
+    })
+    .optional(),
+  JWT_KEYS_FILE: file.optional(),
   ENCRYPTION_KEYS: z
     .string()
     .regex(
@@ -127,7 +134,7 @@ export function readEnvironment(variables: NodeJS.ProcessEnv): Environment {
   const parsed = environmentSchema.safeParse(given);
   const problems = [
     ...(parsed.error?.issues ?? []).map(({ path, message }) => `${path.join('.')}: ${message}`),
-    ...missingInProduction(given),
+    ...(given['NODE_ENV'] === 'production' ? productionProblems(given) : []),
     ...unusableDataDir(resolve(given['DATA_DIR'] ?? DEFAULT_DATA_DIR)),
   ];
   const redis = parsed.success ? readRedisSettings(parsed.data, problems) : undefined;
@@ -149,18 +156,6 @@ export function configSources(variables: NodeJS.ProcessEnv): ConfigSources {
 function withoutEmpty(variables: NodeJS.ProcessEnv): Record<string, string> {
   const set = Object.entries(variables).filter((entry): entry is [string, string] => Boolean(entry[1]));
   return Object.fromEntries(set);
-}
-
-function missingInProduction(given: Record<string, string>): string[] {
-  if (given['NODE_ENV'] !== 'production') return [];
-  const problems: string[] = [];
-  const make = 'make one with: openssl rand -base64 32';
-  for (const name of ['JWT_SECRET', 'ADMIN_PASSWORD']) {
-    const secret = given[name];
-    if (secret === undefined) problems.push(`${name}: is required in production; ${make}`);
-    else if (WELL_KNOWN_SECRETS.test(secret)) problems.push(`${name}: is a well-known text; ${make}`);
-  }
-  return problems;
 }
 
 function unusableDataDir(path: string): string[] {

@@ -1,4 +1,4 @@
-import type { Resolve } from './guarded-agent.js';
+import type { Resolve } from '../platform/outgoing/guarded-agent.js';
 import { type HttpOrigin, startHttpOrigin } from '../../test/support/http-origin.js';
 import { openHttpSource } from './http-source.js';
 import type { Source } from './source.js';

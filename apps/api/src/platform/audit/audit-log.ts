@@ -6,9 +6,9 @@ import { AuditNotes, type Note } from './audit-notes.js';
 /** Who did something, and from where. */
 export interface Actor {
   /** `anonymous`: nobody that is known, such as a login that failed. `system`: this service itself. */
-  readonly type: 'user' | 'api_key' | 'anonymous' | 'system';
+  readonly type: 'user' | 'api_key' | 'oauth2' | 'anonymous' | 'system';
   readonly id: string | null;
-  /** The e-mail address of a user, the name of an API key. */
+  /** The e-mail address of a user, the name of an API key, the subject of a token of an outside issuer. */
   readonly name: string | null;
   readonly address: string | null;
   readonly request_id: string | null;

@@ -1,0 +1,62 @@
+import { KEY_STRENGTH, PASSWORD_STRENGTH, weaknessOf } from './secret-strength.js';
+
+const MIN_API_KEY_LENGTH = 32;
+const MIN_DIFFERENT_BYTES = 16;
+
+const MAKE = {
+  JWT_SECRET: 'make one with: openssl rand -base64 32',
+  ADMIN_PASSWORD: 'make one with: openssl rand -base64 18',
+  BOOTSTRAP_API_KEY: 'make one with: openssl rand -hex 32, or leave it out to have one made',
+  ENCRYPTION_KEYS: 'make one with: echo "k1:$(openssl rand -base64 32)"',
+} as const;
+
+/** What is wrong with the secrets of a process in production, each with the command that makes a good one. */
+export function productionProblems(given: Readonly<Record<string, string>>): string[] {
+  return [...tokenSecrets(given), ...adminPassword(given), ...bootstrapKey(given), ...encryptionKeys(given)];
+}
+
+function tokenSecrets({ JWT_SECRET, JWT_KEYS_FILE, JWT_ACCEPTED_SECRETS }: Readonly<Record<string, string>>): string[] {
+  if (JWT_SECRET === undefined && JWT_KEYS_FILE === undefined) {
+    return [`JWT_SECRET: is required in production; ${MAKE.JWT_SECRET}`];
+  }
+  const own = [JWT_SECRET].filter((secret) => secret !== undefined);
+  const named = [
+    ...own.map((secret) => ['JWT_SECRET', secret] as const),
+    ...(JWT_ACCEPTED_SECRETS?.split(',') ?? []).map((secret) => ['JWT_ACCEPTED_SECRETS', secret] as const),
+  ];
+  return named.flatMap(([name, secret]) => problem(name, weaknessOf(secret, KEY_STRENGTH), MAKE.JWT_SECRET));
+}
+
+function adminPassword({ ADMIN_PASSWORD, ADMIN_EMAIL = '' }: Readonly<Record<string, string>>): string[] {
+  if (ADMIN_PASSWORD === undefined) return [`ADMIN_PASSWORD: is required in production; ${MAKE.ADMIN_PASSWORD}`];
+  const words = ADMIN_EMAIL.toLowerCase().split(/[^\p{L}]+/u);
+  return problem('ADMIN_PASSWORD', weaknessOf(ADMIN_PASSWORD, PASSWORD_STRENGTH, words), MAKE.ADMIN_PASSWORD);
+}
+
+/** A key of our own making is known by its checksum, where the key is put to use. */
+function bootstrapKey({ BOOTSTRAP_API_KEY: key }: Readonly<Record<string, string>>): string[] {
+  if (key === undefined || key.startsWith('ck_')) return [];
+  const isShort = key.length < MIN_API_KEY_LENGTH;
+  const weakness = isShort ? `must have at least ${MIN_API_KEY_LENGTH} characters` : weaknessOf(key, KEY_STRENGTH);
+  return problem('BOOTSTRAP_API_KEY', weakness, MAKE.BOOTSTRAP_API_KEY);
+}
+
+function encryptionKeys({ ENCRYPTION_KEYS = '' }: Readonly<Record<string, string>>): string[] {
+  return ENCRYPTION_KEYS.split(',').flatMap((entry) => {
+    const [id = '', text = ''] = entry.split(':');
+    return problem('ENCRYPTION_KEYS', weaknessOfBytes(Buffer.from(text, 'base64')), MAKE.ENCRYPTION_KEYS, id);
+  });
+}
+
+/** Random bytes are rarely alike, never in order and never all text. */
+function weaknessOfBytes(key: Buffer): string | undefined {
+  if (key.length === 0) return undefined;
+  if (new Set(key).size < MIN_DIFFERENT_BYTES) return 'has too few different bytes';
+  if (key.every((byte) => byte >= 0x20 && byte < 0x7f)) return 'is a text, not random bytes';
+  return weaknessOf(key.toString('latin1'), { bits: 0, unfamiliar: 0 });
+}
+
+function problem(name: string, weakness: string | undefined, make: string, which?: string): string[] {
+  if (weakness === undefined) return [];
+  return [`${name}: ${which === undefined ? '' : `${which} `}${weakness}; ${make}`];
+}
