@@ -11,3 +11,4 @@ export * from './layers.js';
 export * from './permissions.js';
 export * from './rate-limits.js';
 export * from './sources.js';
+export * from './users.js';

@@ -22,8 +22,10 @@ export class AccessTokens {
     private readonly config: LiveConfig,
   ) {}
 
-  issue(userId: string, sessionId: string): { token: string; expiresInSeconds: number } {
-    const expiresInSeconds = this.config.current.security.authentication.access_token_ttl;
+  /** @param atMostSeconds until the session ends unless it is refreshed, which its tokens do not outlive */
+  issue(userId: string, sessionId: string, atMostSeconds: number): { token: string; expiresInSeconds: number } {
+    const { access_token_ttl } = this.config.current.security.authentication;
+    const expiresInSeconds = Math.min(access_token_ttl, atMostSeconds);
     const token = this.jwt.sign(
       { sid: sessionId, typ: 'access' },
       {

@@ -5,6 +5,7 @@ import { PassportModule } from '@nestjs/passport';
 import { Secrets } from '../platform/secrets.js';
 import { AccessGuard } from './access.guard.js';
 import { AccessTokens } from './access-tokens.js';
+import { AccountsService } from './accounts.service.js';
 import { ApiKeysController } from './api-keys.controller.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { AuthController } from './auth.controller.js';
@@ -12,10 +13,12 @@ import { Bootstrap } from './bootstrap.js';
 import { CredentialEpoch } from './credential-epoch.js';
 import { CredentialVerifier } from './credential-verifier.js';
 import { DeclaredAccess } from './declared-access.js';
+import { LoginSlowDown } from './login-slow-down.js';
 import { RateLimiter } from './rate-limiter.js';
 import { SessionsService } from './sessions.service.js';
 import { ApiKeyStrategy } from './strategies/api-key.strategy.js';
 import { AccessTokenStrategy } from './strategies/jwt.strategy.js';
+import { UsersService } from './users.service.js';
 import { VerifiedCredentials } from './verified-credentials.js';
 
 @Module({
@@ -28,6 +31,7 @@ import { VerifiedCredentials } from './verified-credentials.js';
   providers: [
     AccessGuard,
     AccessTokens,
+    AccountsService,
     ApiKeysService,
     ApiKeyStrategy,
     AccessTokenStrategy,
@@ -35,10 +39,12 @@ import { VerifiedCredentials } from './verified-credentials.js';
     CredentialEpoch,
     CredentialVerifier,
     DeclaredAccess,
+    LoginSlowDown,
     RateLimiter,
     SessionsService,
+    UsersService,
     VerifiedCredentials,
   ],
-  exports: [AccessGuard, Bootstrap, RateLimiter],
+  exports: [AccessGuard, Bootstrap, RateLimiter, UsersService],
 })
 export class AuthModule {}
