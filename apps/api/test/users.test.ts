@@ -313,11 +313,11 @@ describe('a change of the own password', () => {
   test('is no way to guess it', async () => {
     const { email } = await makeUser();
     const { client } = await enter(email);
-    const guess = () => changePassword(client, 'the wrong password', NEW_PASSWORD);
-    const answers = [];
-    for (let each = 0; each < 7; each++) answers.push(await guess());
-    expect(answers.slice(0, 6).map(({ status }) => status)).toEqual([400, 400, 400, 400, 400, 400]);
-    expectError(answers[6]!, 429, 'RATE_LIMIT_EXCEEDED');
+    const guesses = Array.from({ length: 12 }, () => changePassword(client, 'the wrong password', NEW_PASSWORD));
+    const answers = await Promise.all(guesses);
+    const slowed = answers.filter(({ status }) => status !== 400);
+    expect(slowed.length).toBeGreaterThan(0);
+    for (const answer of slowed) expectError(answer, 429, 'RATE_LIMIT_EXCEEDED');
   });
 
   test('of which several come at once is one', async () => {

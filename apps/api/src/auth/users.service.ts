@@ -105,17 +105,19 @@ export class UsersService {
       await transaction.update(User, { id }, { role, disabledAt, ...replaced });
       if (disabledAt || passwordHash !== undefined) await this.sessions.endAll(transaction, id);
       else await this.epochs.advance(transaction);
+      const before = view(user);
+      const after: UserView = { ...before, role, disabled: disabledAt !== null };
       await this.audit.record(transaction, {
         action: 'user.update',
         actor: who,
         target: { type: 'user', id },
-        before: view(user),
-        after: { ...view({ ...user, role, disabledAt }), ...(passwordHash !== undefined && { password: 'replaced' }) },
+        before,
+        after: { ...after, ...(passwordHash !== undefined && { password: 'replaced' }) },
       });
-      return { ...user, role, disabledAt };
+      return after;
     });
     this.verified.forgetAll();
-    return { ...view(changed), ...(request.password === null && password !== undefined && { password }) };
+    return { ...changed, ...(request.password === null && password !== undefined && { password }) };
   }
 }
 
