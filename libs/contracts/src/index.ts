@@ -13,3 +13,4 @@ export * from './oauth2.js';
 export * from './permissions.js';
 export * from './rate-limits.js';
 export * from './sources.js';
+export * from './users.js';

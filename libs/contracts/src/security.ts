@@ -13,6 +13,9 @@ export const securitySchema = z
           description:
             'Seconds after which a session that was not refreshed ends. No token, of this service or of another issuer, counts for longer after it was issued',
         }),
+        session_max_age: z.number().int().min(300).max(31_536_000).default(604_800).meta({
+          description: 'Seconds after which a session ends however often it was refreshed',
+        }),
         database_outage_grace: z.number().int().min(0).max(3600).default(60).meta({
           description: 'Seconds that credentials seen before go on working while the database does not answer',
         }),

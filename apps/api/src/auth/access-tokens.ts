@@ -31,9 +31,14 @@ export class AccessTokens {
     private readonly config: LiveConfig,
   ) {}
 
-  async issue(userId: string, sessionId: string): Promise<{ token: string; expiresInSeconds: number }> {
-    const { access_token_ttl, session_timeout } = this.config.current.security.authentication;
-    const expiresInSeconds = Math.min(access_token_ttl, session_timeout);
+  /** @param atMostSeconds until the session ends unless it is refreshed, which its tokens do not outlive */
+  async issue(
+    userId: string,
+    sessionId: string,
+    atMostSeconds: number,
+  ): Promise<{ token: string; expiresInSeconds: number }> {
+    const { access_token_ttl } = this.config.current.security.authentication;
+    const expiresInSeconds = Math.min(access_token_ttl, atMostSeconds);
     const issuedAt = Math.floor(Date.now() / 1000);
     const { id, algorithm, key } = this.secrets.tokenKeys.signing;
     const token = await new SignJWT({ sid: sessionId, typ: 'access' })

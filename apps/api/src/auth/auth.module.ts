@@ -4,6 +4,7 @@ import { PassportModule } from '@nestjs/passport';
 import { EngineModule } from '../platform/engine/engine.module.js';
 import { AccessGuard } from './access.guard.js';
 import { AccessTokens } from './access-tokens.js';
+import { AccountsService } from './accounts.service.js';
 import { ApiKeysController } from './api-keys.controller.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { AuthController } from './auth.controller.js';
@@ -13,11 +14,13 @@ import { CredentialEpoch } from './credential-epoch.js';
 import { CredentialVerifier } from './credential-verifier.js';
 import { DeclaredAccess } from './declared-access.js';
 import { JwksController } from './jwks.controller.js';
+import { LoginSlowDown } from './login-slow-down.js';
 import { RateLimiter } from './rate-limiter.js';
 import { SessionsService } from './sessions.service.js';
 import { ApiKeyStrategy } from './strategies/api-key.strategy.js';
 import { AccessTokenStrategy } from './strategies/jwt.strategy.js';
 import { OutsideTokens } from './tokens/outside-tokens.js';
+import { UsersService } from './users.service.js';
 import { VerifiedCredentials } from './verified-credentials.js';
 
 @Module({
@@ -26,6 +29,7 @@ import { VerifiedCredentials } from './verified-credentials.js';
   providers: [
     AccessGuard,
     AccessTokens,
+    AccountsService,
     ApiKeysService,
     ApiKeyStrategy,
     AccessTokenStrategy,
@@ -35,10 +39,12 @@ import { VerifiedCredentials } from './verified-credentials.js';
     CredentialVerifier,
     DeclaredAccess,
     OutsideTokens,
+    LoginSlowDown,
     RateLimiter,
     SessionsService,
+    UsersService,
     VerifiedCredentials,
   ],
-  exports: [AccessGuard, Bootstrap, RateLimiter],
+  exports: [AccessGuard, Bootstrap, RateLimiter, UsersService],
 })
 export class AuthModule {}

@@ -29,4 +29,8 @@ export class RefreshToken {
 
   @Column('timestamptz', { name: 'used_at', nullable: true })
   usedAt!: Date | null;
+
+  /** With the token itself, of which only the hash is here, this gives the token that took its place. */
+  @Column('bytea', { name: 'successor_salt', nullable: true })
+  successorSalt!: Buffer | null;
 }
