@@ -5,6 +5,9 @@ import { PassportModule } from '@nestjs/passport';
 import { Secrets } from '../platform/secrets.js';
 import { AccessGuard } from './access.guard.js';
 import { AccessTokens } from './access-tokens.js';
+import { ApiKeyAuthentication } from './api-key-authentication.js';
+import { ApiKeyDirectory } from './api-key-directory.js';
+import { ApiKeyUses } from './api-key-uses.js';
 import { ApiKeysController } from './api-keys.controller.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { AuthController } from './auth.controller.js';
@@ -28,7 +31,10 @@ import { VerifiedCredentials } from './verified-credentials.js';
   providers: [
     AccessGuard,
     AccessTokens,
+    ApiKeyAuthentication,
+    ApiKeyDirectory,
     ApiKeysService,
+    ApiKeyUses,
     ApiKeyStrategy,
     AccessTokenStrategy,
     Bootstrap,

@@ -39,7 +39,7 @@ function passportGuard(kind: keyof typeof STRATEGIES) {
 }
 
 function reasonFor(kind: keyof typeof STRATEGIES, info: unknown): string {
-  if (kind === 'api_key') return 'the API key is unknown, expired or revoked';
+  if (kind === 'api_key') return 'the API key is unknown, expired, disabled or revoked';
   if (info instanceof Error && info.name === 'TokenExpiredError') return 'the access token has expired';
   return 'the access token is not valid, or its session has ended';
 }

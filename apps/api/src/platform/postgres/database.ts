@@ -4,6 +4,7 @@ import { startEmbeddedPostgres } from './embedded.js';
 import { Auth1763683200000 } from './migrations/1-auth.js';
 import { ClusterJobs1763769600000 } from './migrations/2-cluster-jobs.js';
 import { Audit1763856000000 } from './migrations/3-audit.js';
+import { ApiKeys1764028800000 } from './migrations/5-api-keys.js';
 
 const CONNECT_TIMEOUT_MS = 5000;
 const QUERY_TIMEOUT_MS = 5000;
@@ -26,7 +27,7 @@ export async function openDatabase(environment: Environment, entities: (new () =
   const common = {
     type: 'postgres' as const,
     entities,
-    migrations: [Auth1763683200000, ClusterJobs1763769600000, Audit1763856000000],
+    migrations: [Auth1763683200000, ClusterJobs1763769600000, Audit1763856000000, ApiKeys1764028800000],
     installExtensions: false,
     uuidExtension: 'pgcrypto' as const,
     connectTimeoutMS: CONNECT_TIMEOUT_MS,
