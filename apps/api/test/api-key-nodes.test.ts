@@ -77,6 +77,18 @@ onRealStores('what is changed of a key on one node is in force on the other with
     await becomes(status, key, () => change(key));
   });
 
+  test.each<[string, number, (key: CreatedApiKey) => Promise<Answer>]>([
+    ['is revoked', 401, ({ key_id: id }) => admin.delete(`${KEYS}/${id}`)],
+    ['is rotated', 401, ({ key_id: id }) => admin.post(`${KEYS}/${id}/rotate`, { overlap_seconds: 0 })],
+    ['may not any more', 403, (key) => patch(key, { permissions: ['cache:read'] })],
+  ])('a key that %s makes no other, not even within that second', async (_, status, change) => {
+    const key = await mintKey(admin, { permissions: ['admin:write', 'cache:read'], tier: 'enterprise' });
+    const make = () => there(key).post(KEYS, { name: 'a successor', permissions: ['cache:read'] });
+    expect((await make()).status).toBe(201);
+    expect((await change(key)).status).toBeLessThan(300);
+    expect((await make()).status).toBe(status);
+  });
+
   test('it may less often, and more often again', async () => {
     const key = await mintKey(admin, { tier: 'enterprise' });
     const slow = { requests_per_minute: 1, burst_size: 1 };
