@@ -6,11 +6,15 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AuthenticationFailed, InsufficientPermissions } from '../platform/http/api-error.js';
 import { LiveConfig } from '../platform/live-config.js';
 import { ACCESS, type Access } from './access.js';
+import { ApiKeyUses } from './api-key-uses.js';
 import { CredentialVerifier } from './credential-verifier.js';
 import { credentialIn, type PresentedCredential, presentedCredential } from './presented-credential.js';
 import type { Principal } from './principal.js';
 import { RateLimiter, RateLimitExceeded } from './rate-limiter.js';
 import { VerifiedCredentials } from './verified-credentials.js';
+
+/** What is remembered may be a moment old, which is too old to give rights away by. */
+const ASKED_ANEW: ReadonlySet<Access> = new Set(['admin:write', 'config:write']);
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -34,6 +38,7 @@ export class AccessGuard implements CanActivate {
     private readonly verifier: CredentialVerifier,
     private readonly verified: VerifiedCredentials,
     private readonly limiter: RateLimiter,
+    private readonly uses: ApiKeyUses,
     config: LiveConfig,
   ) {
     config.follow(({ security: { authentication } }) => {
@@ -50,17 +55,22 @@ export class AccessGuard implements CanActivate {
     const credential = presentedCredential(request, this.inQuery);
     if (!credential) throw new AuthenticationFailed('send X-API-Key or Authorization: Bearer');
     if (!this.methods.has(credential.kind)) throw new AuthenticationFailed(`${credential.kind} is switched off`);
-    const known = this.verified.recall(credential);
+    const known = ASKED_ANEW.has(access) ? undefined : this.verified.recall(credential);
     if (known) return this.admit(request, known, access);
     return this.verify(credential, context).then((principal) => this.admit(request, principal, access));
   }
 
-  /** Whose credential the headers carry, if this node has verified it a moment ago and it holds the permission. */
+  /**
+   * Whose credential the headers carry, if this node has verified it a moment ago, it holds the permission, and it does
+   * not matter where it comes from.
+   */
   recall(headers: IncomingHttpHeaders, permission: Permission): Principal | undefined {
     const credential = credentialIn(headers);
     if (!credential || !this.methods.has(credential.kind)) return undefined;
     const principal = this.verified.recall(credential);
-    return principal?.permissions.has(permission) ? principal : undefined;
+    if (!principal?.permissions.has(permission) || principal.allowedIps) return undefined;
+    this.uses.note(principal);
+    return principal;
   }
 
   /**
@@ -72,6 +82,7 @@ export class AccessGuard implements CanActivate {
     if (!credential || !this.methods.has(credential.kind)) throw new AuthenticationFailed('it is switched off');
     const context = new ExecutionContextHost([request, reply]);
     const principal = this.verified.recall(credential) ?? (await this.verify(credential, context));
+    refuseElsewhere(principal, request);
     if (!principal.permissions.has(permission)) {
       throw new InsufficientPermissions({ required: permission, held: principal.grants });
     }
@@ -94,6 +105,9 @@ export class AccessGuard implements CanActivate {
 
   private admit(request: FastifyRequest, principal: Principal, access: Access): true {
     request.principal = principal;
+    // Before the limit: nobody else uses up what the owner of the credential may ask.
+    refuseElsewhere(principal, request);
+    this.uses.note(principal);
     try {
       request.rateLimit = this.limiter.admit(principal);
     } catch (error) {
@@ -114,4 +128,9 @@ export class AccessGuard implements CanActivate {
     this.access.set(context.getHandler(), access);
     return access;
   }
+}
+
+/** @throws InsufficientPermissions */
+function refuseElsewhere({ allowedIps }: Principal, { ip }: FastifyRequest): void {
+  if (allowedIps && !allowedIps.has(ip)) throw new InsufficientPermissions({ refused_address: ip });
 }

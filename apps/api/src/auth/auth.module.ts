@@ -5,6 +5,9 @@ import { EngineModule } from '../platform/engine/engine.module.js';
 import { AccessGuard } from './access.guard.js';
 import { AccessTokens } from './access-tokens.js';
 import { AccountsService } from './accounts.service.js';
+import { ApiKeyAuthentication } from './api-key-authentication.js';
+import { ApiKeyDirectory } from './api-key-directory.js';
+import { ApiKeyUses } from './api-key-uses.js';
 import { ApiKeysController } from './api-keys.controller.js';
 import { ApiKeysService } from './api-keys.service.js';
 import { AuthController } from './auth.controller.js';
@@ -30,7 +33,10 @@ import { VerifiedCredentials } from './verified-credentials.js';
     AccessGuard,
     AccessTokens,
     AccountsService,
+    ApiKeyAuthentication,
+    ApiKeyDirectory,
     ApiKeysService,
+    ApiKeyUses,
     ApiKeyStrategy,
     AccessTokenStrategy,
     Bootstrap,

@@ -41,6 +41,6 @@ function passportGuard(kind: keyof typeof STRATEGIES) {
 }
 
 function reasonFor(kind: keyof typeof STRATEGIES, info: unknown): string {
-  if (kind === 'api_key') return 'the API key is unknown, expired or revoked';
+  if (kind === 'api_key') return 'the API key is unknown, expired, disabled or revoked';
   return (info instanceof TokenRefused ? info : new TokenRefused()).message;
 }

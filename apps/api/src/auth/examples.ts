@@ -2,15 +2,23 @@ const API_KEY = {
   key_id: 'key_4b1c9d0e7f2a3b5c6d8e',
   key_hint: 'ck_live_7Hq2',
   name: 'Production Cache Access',
+  environment: 'live',
+  state: 'active',
   permissions: ['cache:read', 'cache:write', 'monitor:read'],
   namespace: 'default',
   key_prefixes: [],
   tier: 'basic',
   rate_limit: { requests_per_minute: 1000, burst_size: 100 },
+  has_own_rate_limit: true,
+  allowed_ips: ['203.0.113.0/24'],
+  disabled: false,
   created_at: '2026-01-15T10:30:00.000Z',
   created_by: 'admin@example.com',
   expires_at: '2026-02-14T10:30:00.000Z',
   last_used_at: null,
+  rotated_at: null,
+  previous_valid_until: null,
+  revoked_at: null,
 };
 
 /** Responses that the OpenAPI document shows. */
@@ -46,4 +54,11 @@ export const examples = {
   },
   apiKey: API_KEY,
   createdApiKey: { api_key: 'ck_live_abc123def456ghi789', ...API_KEY },
+  rotatedApiKey: {
+    api_key: 'ck_live_xyz987uvw654rst321',
+    ...API_KEY,
+    key_hint: 'ck_live_xyz9',
+    rotated_at: '2026-01-20T08:00:00.000Z',
+    previous_valid_until: '2026-01-21T08:00:00.000Z',
+  },
 } as const;

@@ -6,6 +6,7 @@ import {
   type Role,
   type Tier,
 } from '@cache-system/contracts';
+import type { AllowedIps } from './allowed-ips.js';
 
 /** Who is calling, as verified. */
 export interface Principal {
@@ -23,6 +24,8 @@ export interface Principal {
   readonly tier: Tier;
   /** Instead of the tier's limit. */
   readonly rateLimit: RateLimit | null;
+  /** Where the credential may be used from; undefined: from everywhere. */
+  readonly allowedIps?: AllowedIps | undefined;
   readonly sessionId: string | null;
   /** Milliseconds since the epoch; Infinity when the credential does not expire. */
   readonly expiresAtMs: number;

@@ -8,6 +8,12 @@ import { TokenBucket } from './token-bucket.js';
 const WINDOW_SECONDS = 3600;
 const MAX_BUCKETS = 20_000;
 
+interface HeldBucket {
+  /** Whose limits the bucket has. */
+  readonly owner: Principal;
+  readonly bucket: TokenBucket;
+}
+
 /** What a tier allows, in the shape in which an API key tells it. */
 export function tierLimit(config: Config, tier: Tier): RateLimit {
   const { requests_per_hour, burst_size } = config.rate_limits.tiers[tier];
@@ -17,7 +23,7 @@ export function tierLimit(config: Config, tier: Tier): RateLimit {
 /** Holds every credential to its rate on this node: a token bucket each. */
 @Injectable()
 export class RateLimiter {
-  private readonly buckets = new Map<string, TokenBucket>();
+  private readonly buckets = new Map<string, HeldBucket>();
   private enabled = true;
 
   constructor(private readonly config: LiveConfig) {
@@ -33,12 +39,18 @@ export class RateLimiter {
    */
   admit(principal: Principal): TokenBucket | undefined {
     if (!this.enabled) return undefined;
-    const bucket = this.buckets.get(principal.id) ?? this.open(principal);
+    const held = this.buckets.get(principal.id);
+    const bucket = held?.owner === principal ? held.bucket : this.open(principal, held);
     if (!bucket.take()) throw new RateLimitExceeded(bucket);
     return bucket;
   }
 
-  private open(principal: Principal): TokenBucket {
+  /** A credential that was verified again keeps what it has left, unless its limits were changed meanwhile. */
+  private open(principal: Principal, held: HeldBucket | undefined): TokenBucket {
+    if (held && hasSameLimits(held.owner, principal)) {
+      this.buckets.set(principal.id, { owner: principal, bucket: held.bucket });
+      return held.bucket;
+    }
     const { rateLimit, tier } = principal;
     const limits = this.config.current.rate_limits.tiers[tier];
     const perHour = rateLimit ? rateLimit.requests_per_minute * 60 : limits.requests_per_hour;
@@ -48,9 +60,17 @@ export class RateLimiter {
       const [first] = this.buckets.keys();
       if (first !== undefined) this.buckets.delete(first);
     }
-    this.buckets.set(principal.id, bucket);
+    this.buckets.set(principal.id, { owner: principal, bucket });
     return bucket;
   }
+}
+
+function hasSameLimits(one: Principal, other: Principal): boolean {
+  return (
+    one.tier === other.tier &&
+    one.rateLimit?.requests_per_minute === other.rateLimit?.requests_per_minute &&
+    one.rateLimit?.burst_size === other.rateLimit?.burst_size
+  );
 }
 
 export class RateLimitExceeded extends ApiError {

@@ -84,7 +84,7 @@ describe('the environment', () => {
     [
       'BOOTSTRAP_API_KEY',
       ['x'.repeat(20), '!~'.repeat(64)],
-      ['x'.repeat(19), 'x'.repeat(129), 'x'.repeat(20) + ' ', 'é'.repeat(20)],
+      ['x'.repeat(19), 'x'.repeat(129), 'x'.repeat(20) + ' ', 'é'.repeat(20), 'x'.repeat(20) + '.'],
     ],
     ['JWT_SECRET', ['x'.repeat(32)], ['x'.repeat(31)]],
     [

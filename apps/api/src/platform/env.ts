@@ -68,7 +68,7 @@ const environmentSchema = z.object({
   ADMIN_PASSWORD: z.string().min(12, 'must have at least 12 characters').optional(),
   BOOTSTRAP_API_KEY: z
     .string()
-    .regex(/^[\x21-\x7e]{20,128}$/, 'must be 20 to 128 printable ASCII characters without spaces')
+    .regex(/^[\x21-\x2d\x2f-\x7e]{20,128}$/, 'must be 20 to 128 printable ASCII characters without spaces and dots')
     .optional(),
   JWT_SECRET: z.string().min(MIN_SECRET_LENGTH, `must have at least ${MIN_SECRET_LENGTH} characters`).optional(),
   JWT_ACCEPTED_SECRETS: z

@@ -5,6 +5,7 @@ import { Auth1763683200000 } from './migrations/1-auth.js';
 import { ClusterJobs1763769600000 } from './migrations/2-cluster-jobs.js';
 import { Audit1763856000000 } from './migrations/3-audit.js';
 import { Users1763942400000 } from './migrations/4-users.js';
+import { ApiKeys1764028800000 } from './migrations/5-api-keys.js';
 import { AuditFilters1764115200000 } from './migrations/6-audit-filters.js';
 
 const MIGRATIONS = [
@@ -12,6 +13,7 @@ const MIGRATIONS = [
   ClusterJobs1763769600000,
   Audit1763856000000,
   Users1763942400000,
+  ApiKeys1764028800000,
   AuditFilters1764115200000,
 ];
 const CONNECT_TIMEOUT_MS = 5000;
