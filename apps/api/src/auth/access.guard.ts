@@ -9,7 +9,7 @@ import { ACCESS, type Access } from './access.js';
 import { CredentialVerifier } from './credential-verifier.js';
 import { credentialIn, type PresentedCredential, presentedCredential } from './presented-credential.js';
 import type { Principal } from './principal.js';
-import { RateLimiter, RateLimitExceeded } from './rate-limiter.js';
+import { RateLimiter } from './rate-limiter.js';
 import { VerifiedCredentials } from './verified-credentials.js';
 
 declare module 'fastify' {
@@ -91,18 +91,10 @@ export class AccessGuard implements CanActivate {
     return principal;
   }
 
-  private admit(request: FastifyRequest, principal: Principal, access: Access): true {
+  private admit(request: FastifyRequest, principal: Principal, access: Access): true | Promise<true> {
     request.principal = principal;
-    try {
-      request.rateLimit = this.limiter.admit(principal);
-    } catch (error) {
-      if (error instanceof RateLimitExceeded) request.rateLimit = error.bucket;
-      throw error;
-    }
-    if (access !== 'authenticated' && access !== 'public' && !principal.permissions.has(access)) {
-      throw new InsufficientPermissions({ required: access, held: principal.grants });
-    }
-    return true;
+    const counting = this.limiter.count(request, this.limiter.ofCaller(principal));
+    return counting ? counting.then(() => permit(principal, access)) : permit(principal, access);
   }
 
   private readAccess(context: ExecutionContext): Access {
@@ -113,4 +105,12 @@ export class AccessGuard implements CanActivate {
     this.access.set(context.getHandler(), access);
     return access;
   }
+}
+
+/** @throws InsufficientPermissions */
+function permit(principal: Principal, access: Access): true {
+  if (access !== 'authenticated' && access !== 'public' && !principal.permissions.has(access)) {
+    throw new InsufficientPermissions({ required: access, held: principal.grants });
+  }
+  return true;
 }

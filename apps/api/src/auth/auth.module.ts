@@ -2,6 +2,7 @@ import { Module } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import { JwtModule } from '@nestjs/jwt';
 import { PassportModule } from '@nestjs/passport';
+import { EngineModule } from '../platform/engine/engine.module.js';
 import { Secrets } from '../platform/secrets.js';
 import { AccessGuard } from './access.guard.js';
 import { AccessTokens } from './access-tokens.js';
@@ -12,6 +13,10 @@ import { Bootstrap } from './bootstrap.js';
 import { CredentialEpoch } from './credential-epoch.js';
 import { CredentialVerifier } from './credential-verifier.js';
 import { DeclaredAccess } from './declared-access.js';
+import { AddressLimits } from './limits/address-limits.js';
+import { RateLimitRejections } from './limits/rejections.js';
+import { RouteLimitsGuard } from './limits/route-limits.guard.js';
+import { throttlerProviders } from './limits/throttler.js';
 import { RateLimiter } from './rate-limiter.js';
 import { SessionsService } from './sessions.service.js';
 import { ApiKeyStrategy } from './strategies/api-key.strategy.js';
@@ -21,6 +26,7 @@ import { VerifiedCredentials } from './verified-credentials.js';
 @Module({
   imports: [
     DiscoveryModule,
+    EngineModule,
     PassportModule,
     JwtModule.registerAsync({ inject: [Secrets], useFactory: ({ jwtSecret }: Secrets) => ({ secret: jwtSecret }) }),
   ],
@@ -28,6 +34,7 @@ import { VerifiedCredentials } from './verified-credentials.js';
   providers: [
     AccessGuard,
     AccessTokens,
+    AddressLimits,
     ApiKeysService,
     ApiKeyStrategy,
     AccessTokenStrategy,
@@ -36,9 +43,12 @@ import { VerifiedCredentials } from './verified-credentials.js';
     CredentialVerifier,
     DeclaredAccess,
     RateLimiter,
+    RateLimitRejections,
+    RouteLimitsGuard,
     SessionsService,
     VerifiedCredentials,
+    ...throttlerProviders,
   ],
-  exports: [AccessGuard, Bootstrap, RateLimiter],
+  exports: [AccessGuard, AddressLimits, Bootstrap, RateLimiter, RouteLimitsGuard],
 })
 export class AuthModule {}
