@@ -270,20 +270,19 @@ describe('endpoints and everybody together', () => {
     if (STORES === 'embedded') return;
     const postgres = new Postgres({ connectionString: service.stores['DATABASE_URL']! });
     await postgres.connect();
-    const { rows } = await postgres.query<{ after: string; outcome: string; actor: string }>(
-      "SELECT after, outcome, actor FROM audit_log WHERE action = 'rate_limit.reject'",
-    );
+    const { rows } = await postgres.query<{
+      after: { rejections: { dimension: string; subject: string; count: number }[] };
+      outcome: string;
+      actor: object;
+    }>("SELECT after, outcome, actor FROM audit_log WHERE action = 'rate_limit.reject'");
     await postgres.end();
     expect(rows.length).toBeGreaterThan(0);
-    const rejections = rows.flatMap(
-      ({ after }) =>
-        (JSON.parse(after) as { rejections: { dimension: string; subject: string; count: number }[] }).rejections,
-    );
+    const rejections = rows.flatMap(({ after }) => after.rejections);
     expect(rejections).toContainEqual({ dimension: 'endpoint', subject: 'GET /v1/auth/me', count: 1 });
     expect(rejections).toContainEqual({ dimension: 'global', subject: 'all', count: expect.any(Number) as number });
     for (const { outcome, actor } of rows) {
       expect(outcome).toBe('refused');
-      expect(JSON.parse(actor)).toMatchObject({ type: 'system' });
+      expect(actor).toMatchObject({ type: 'system' });
     }
   });
 });

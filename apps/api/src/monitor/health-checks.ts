@@ -21,13 +21,12 @@ export class HealthChecks {
   /** What there is to be checked: a layer that is not configured is left out. */
   get components(): readonly Component[] {
     const { l2, l3 } = this.layers;
-    return [
-      'cache_l1',
-      ...(l2 ? (['cache_l2'] as const) : []),
-      ...(l3 ? (['cache_l3'] as const) : []),
-      'database',
-      ...(this.limiter.isTogether === undefined ? [] : (['rate_limits'] as const)),
-    ];
+    return ['cache_l1', ...(l2 ? (['cache_l2'] as const) : []), ...(l3 ? (['cache_l3'] as const) : []), 'database'];
+  }
+
+  /** The same, and what the service goes on without. */
+  get reported(): readonly Component[] {
+    return [...this.components, ...(this.limiter.isTogether === undefined ? [] : (['rate_limits'] as const))];
   }
 
   /** Without this nothing is stored; without the others something still works. */
