@@ -3,6 +3,7 @@ import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
 import { AdminModule } from './admin/admin.module.js';
 import { AccessGuard } from './auth/access.guard.js';
 import { AuthModule } from './auth/auth.module.js';
+import { RouteLimitsGuard } from './auth/limits/route-limits.guard.js';
 import { noteRefusal } from './auth/refusals.js';
 import { CacheModule } from './cache/cache.module.js';
 import { MonitorModule } from './monitor/monitor.module.js';
@@ -23,6 +24,7 @@ export class AppModule {
       providers: [
         { provide: RouteTable, useValue: routes },
         { provide: APP_GUARD, useExisting: AccessGuard },
+        { provide: APP_GUARD, useExisting: RouteLimitsGuard },
         {
           provide: APP_PIPE,
           useValue: new StandardSchemaValidationPipe({

@@ -7,6 +7,9 @@ export type Tier = (typeof TIERS)[number];
 export const FEATURES = ['bulk', 'monitoring'] as const;
 export type Feature = (typeof FEATURES)[number];
 
+export const LIMIT_STRATEGIES = ['token-bucket', 'sliding-window', 'fixed-window', 'leaky-bucket'] as const;
+export type LimitStrategy = (typeof LIMIT_STRATEGIES)[number];
+
 const tier = (requestsPerHour: number, burstSize: number, cacheSizeMb: number | null, features: readonly Feature[]) =>
   z
     .strictObject({
@@ -26,6 +29,19 @@ const tier = (requestsPerHour: number, burstSize: number, cacheSizeMb: number | 
     })
     .prefault({});
 
+const limit = z.number().int().min(1).max(6_000_000_000);
+const windowSeconds = z.number().int().min(1).max(86_400);
+
+const dimension = (strategy: LimitStrategy, defaultLimit: number, subject: string) => ({
+  enabled: z.boolean().default(false),
+  strategy: z.enum(LIMIT_STRATEGIES).default(strategy),
+  limit: limit.default(defaultLimit).meta({ description: `Requests per window, ${subject}` }),
+  window: windowSeconds.default(60).meta({ description: 'Seconds' }),
+  burst: z.number().int().min(1).max(10_000_000).default(10_000).meta({
+    description: 'Requests that a bucket lets through at once; the strategies with a window have no use for it',
+  }),
+});
+
 export const rateLimitsSchema = z
   .strictObject({
     enabled: z.boolean().default(true),
@@ -38,5 +54,28 @@ export const rateLimitsSchema = z
         enterprise: tier(36_000_000, 20_000, null, FEATURES),
       })
       .prefault({}),
+    key: z
+      .strictObject({
+        enabled: z.boolean().default(true),
+        strategy: z.enum(LIMIT_STRATEGIES).default('token-bucket'),
+      })
+      .prefault({})
+      .meta({ description: 'Of each API key and user: what its tier or its own `rate_limit` says' }),
+    endpoint: z
+      .strictObject({
+        ...dimension('sliding-window', 600_000, 'of each route on one node, by all callers together'),
+        routes: z
+          .record(z.string().regex(/^[A-Z]+ \/\S*$/), z.strictObject({ limit, window: windowSeconds }))
+          .default({})
+          .meta({
+            description: 'Limits of single routes, by method and path as the OpenAPI document has them',
+            example: { 'POST /v1/auth/login': { limit: 100, window: 60 } },
+          }),
+      })
+      .prefault({}),
+    ip: z
+      .strictObject(dimension('fixed-window', 60_000, 'of each address, of which a /64 of IPv6 is one'))
+      .prefault({}),
+    global: z.strictObject(dimension('leaky-bucket', 6_000_000, 'by all callers together')).prefault({}),
   })
   .prefault({});

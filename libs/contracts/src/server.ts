@@ -12,5 +12,13 @@ export const serverSchema = z
     headers_timeout: z.number().int().min(1).max(300).default(10),
     request_timeout: z.number().int().min(1).max(3600).default(30),
     max_connections: z.number().int().min(1).max(1_000_000).default(20_000),
+    trusted_proxies: z
+      .array(z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()], 'must be an IP address or a CIDR block'))
+      .max(1000)
+      .default([])
+      .meta({
+        description:
+          'Addresses of the proxies before this service, such as `10.0.0.0/8`: only what they say in `X-Forwarded-For` is believed. Read at the start',
+      }),
   })
   .prefault({});

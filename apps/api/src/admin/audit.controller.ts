@@ -4,7 +4,7 @@ import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Requires } from '../auth/access.js';
 import { actor, caller } from '../auth/caller.js';
-import { requiredQuery } from '../cache/query.js';
+import { requiredQuery } from '../platform/http/query.js';
 import { AuditLog } from '../platform/audit/audit-log.js';
 import { ApiErrors, ApiQueries } from '../platform/http/openapi.js';
 import { sendLines } from '../platform/http/line-stream.js';

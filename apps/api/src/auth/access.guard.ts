@@ -10,7 +10,7 @@ import { ApiKeyUses } from './api-key-uses.js';
 import { CredentialVerifier } from './credential-verifier.js';
 import { credentialIn, type PresentedCredential, presentedCredential } from './presented-credential.js';
 import type { Principal } from './principal.js';
-import { RateLimiter, RateLimitExceeded } from './rate-limiter.js';
+import { RateLimiter } from './rate-limiter.js';
 import { VerifiedCredentials } from './verified-credentials.js';
 
 /** What is remembered may be a moment old, which is too old to give rights away by. */
@@ -103,21 +103,13 @@ export class AccessGuard implements CanActivate {
     return principal;
   }
 
-  private admit(request: FastifyRequest, principal: Principal, access: Access): true {
+  private admit(request: FastifyRequest, principal: Principal, access: Access): true | Promise<true> {
     request.principal = principal;
     // Before the limit: nobody else uses up what the owner of the credential may ask.
     refuseElsewhere(principal, request);
     this.uses.note(principal);
-    try {
-      request.rateLimit = this.limiter.admit(principal);
-    } catch (error) {
-      if (error instanceof RateLimitExceeded) request.rateLimit = error.bucket;
-      throw error;
-    }
-    if (access !== 'authenticated' && access !== 'public' && !principal.permissions.has(access)) {
-      throw new InsufficientPermissions({ required: access, held: principal.grants });
-    }
-    return true;
+    const counting = this.limiter.count(request, this.limiter.ofCaller(principal));
+    return counting ? counting.then(() => permit(principal, access)) : permit(principal, access);
   }
 
   private readAccess(context: ExecutionContext): Access {
@@ -133,4 +125,12 @@ export class AccessGuard implements CanActivate {
 /** @throws InsufficientPermissions */
 function refuseElsewhere({ allowedIps }: Principal, { ip }: FastifyRequest): void {
   if (allowedIps && !allowedIps.has(ip)) throw new InsufficientPermissions({ refused_address: ip });
+}
+
+/** @throws InsufficientPermissions */
+function permit(principal: Principal, access: Access): true {
+  if (access !== 'authenticated' && access !== 'public' && !principal.permissions.has(access)) {
+    throw new InsufficientPermissions({ required: access, held: principal.grants });
+  }
+  return true;
 }

@@ -17,6 +17,10 @@ import { CredentialEpoch } from './credential-epoch.js';
 import { CredentialVerifier } from './credential-verifier.js';
 import { DeclaredAccess } from './declared-access.js';
 import { JwksController } from './jwks.controller.js';
+import { AddressLimits } from './limits/address-limits.js';
+import { RateLimitRejections } from './limits/rejections.js';
+import { RouteLimitsGuard } from './limits/route-limits.guard.js';
+import { throttlerProviders } from './limits/throttler.js';
 import { LoginSlowDown } from './login-slow-down.js';
 import { RateLimiter } from './rate-limiter.js';
 import { SessionsService } from './sessions.service.js';
@@ -33,6 +37,7 @@ import { VerifiedCredentials } from './verified-credentials.js';
     AccessGuard,
     AccessTokens,
     AccountsService,
+    AddressLimits,
     ApiKeyAuthentication,
     ApiKeyDirectory,
     ApiKeysService,
@@ -47,10 +52,13 @@ import { VerifiedCredentials } from './verified-credentials.js';
     OutsideTokens,
     LoginSlowDown,
     RateLimiter,
+    RateLimitRejections,
+    RouteLimitsGuard,
     SessionsService,
     UsersService,
     VerifiedCredentials,
+    ...throttlerProviders,
   ],
-  exports: [AccessGuard, Bootstrap, RateLimiter, UsersService],
+  exports: [AccessGuard, AddressLimits, Bootstrap, RateLimiter, RouteLimitsGuard, UsersService],
 })
 export class AuthModule {}

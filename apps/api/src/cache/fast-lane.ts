@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } fro
 import { Cache } from '@cache-system/cache-engine';
 import { Injectable } from '@nestjs/common';
 import { AccessGuard } from '../auth/access.guard.js';
-import { RateLimiter, RateLimitExceeded } from '../auth/rate-limiter.js';
+import { RateLimiter } from '../auth/rate-limiter.js';
 import { Drain } from '../platform/drain.js';
 import { CONTENT_TYPES } from '../platform/http/formats.js';
 import { requestId } from '../platform/http/request-id.js';
@@ -19,6 +19,8 @@ type RequestListener = (request: IncomingMessage, response: ServerResponse) => v
  * `events` there is something else to read.
  */
 const PLAIN_READ = /^\/v1\/cache\/(?!events$)([A-Za-z0-9._~:@!$&'()*+,;=-]{1,512})$/;
+/** As the limits of endpoints name what a plain read asks for. */
+const ROUTE = 'GET /v1/cache/:key';
 /**
  * Answers the plain read of what L1 has, by a caller whom this node knows, before the request reaches Fastify and Nest:
  * their routing would cost as much as all the rest. It decides nothing of its own. What it asks (guard, limiter, cache)
@@ -56,13 +58,9 @@ export class FastLane {
     if (principal === undefined || principal.namespace === null || principal.keyPrefixes.length > 0) return false;
     const slot = this.cache.peek(`${principal.namespace}:${name}`);
     if (slot?.format !== 'json' || wantsGzip(headers, slot.payloadBytes)) return false;
-    const exchange: Exchange = { id: requestId(request), startedAt, rateLimit: undefined };
-    try {
-      exchange.rateLimit = this.limiter.admit(principal);
-    } catch (error) {
-      if (error instanceof RateLimitExceeded) return false;
-      throw error;
-    }
+    const rateLimit = this.limiter.countAtOnce(principal, ROUTE, request.socket);
+    if (rateLimit === false) return false;
+    const exchange: Exchange = { id: requestId(request), startedAt, rateLimit };
 
     this.cache.countHit(slot);
     const answer = hitHeaders(slot, 'L1');

@@ -1,3 +1,4 @@
+import { AddressLimits } from '../auth/limits/address-limits.js';
 import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -23,6 +24,7 @@ export async function createApplication(foundations: Foundations): Promise<NestF
   app.setGlobalPrefix('v1', { exclude: ['health/live', 'health/ready', 'object/*key'] });
   await serveAdminApp(fastify);
   serveDocs(app);
+  app.get(AddressLimits).watch(fastify);
   app.get(FastLane).open(app.getHttpServer());
   return app;
 }

@@ -46,6 +46,8 @@ export class Layers {
     readonly l2: SharedLayer | undefined,
     readonly l3: SharedLayer | undefined,
     readonly cluster: RedisCluster | undefined,
+    /** Where nodes keep together what is not an entry; undefined where this one is alone. */
+    readonly shared: RedisServer | RedisCluster | undefined,
     private readonly closers: readonly (() => Promise<void>)[],
   ) {}
 
@@ -76,7 +78,10 @@ function openEmbedded({ DATA_DIR }: Environment, config: LiveConfig): Layers {
   const backplane = new JournalBackplane(lmdb);
   const l2: SharedLayer = { type: 'embedded', check: () => guarded.check() };
   const tiers = new SharedTiers('L2', new BatchedLayer(guarded));
-  return new Layers(tiers, backplane, l2, undefined, undefined, [() => backplane.close(), () => guarded.close()]);
+  return new Layers(tiers, backplane, l2, undefined, undefined, undefined, [
+    () => backplane.close(),
+    () => guarded.close(),
+  ]);
 }
 
 async function openOnRedis(environment: Environment, config: LiveConfig): Promise<Layers> {
@@ -95,7 +100,10 @@ async function openOnRedis(environment: Environment, config: LiveConfig): Promis
     },
   };
   const tiers = new SharedTiers('L2', new BatchedLayer(guarded));
-  return new Layers(tiers, backplane, l2, undefined, undefined, [() => backplane.close(), () => guarded.close()]);
+  return new Layers(tiers, backplane, l2, undefined, undefined, server, [
+    () => backplane.close(),
+    () => guarded.close(),
+  ]);
 }
 
 async function openClustered(
@@ -135,6 +143,7 @@ async function openClustered(
       undefined,
       l3,
       cluster,
+      cluster,
       closers,
     );
   }
@@ -161,7 +170,7 @@ async function openClustered(
     },
   };
   const tiers = new SharedTiers('L3', new BatchedLayer(guarded), { replicated: guarded, copies: tier });
-  return new Layers(tiers, backplane, l2, l3, cluster, [...closers, () => guardedCopies.close()]);
+  return new Layers(tiers, backplane, l2, l3, cluster, l2Server, [...closers, () => guardedCopies.close()]);
 }
 
 function guardL2(layer: LmdbLayer | RedisLayer, config: LiveConfig): GuardedLayer {

@@ -1,0 +1,189 @@
+import { Allowance, type Dimension, nowMs, type Verdict } from './allowance.js';
+import type { Grant } from './limit-script.js';
+import { goesOn, isBucket, type Rule, shareOf } from './rule.js';
+import type { SharedLimits } from './shared-limits.js';
+import { openTally, takeOne, type Tally, wholeFree } from './tally.js';
+
+/** What a node wants to hold: as much as it used of late in such a time. */
+const LEASE_MS = 250;
+const MIN_LEASE = 8;
+const MAX_LEASE = 10_000;
+/** After so long a lease is brought up to date with its next use. */
+const RENEW_MS = 1000;
+/** So often Redis is asked at most, and at least, for a subject that has nothing left: others may have given some back. */
+const MIN_PAUSE_MS = 10;
+const MAX_PAUSE_MS = 1000;
+
+/**
+ * Counted in Redis for all nodes. A node takes requests in advance, as a lease, and lets them through without asking. What
+ * is leased counts as made, so that nodes together never let more through than the rule says; a lease ends with what it
+ * was counted in, and goes back when it is not used.
+ */
+export class LeasedAllowance extends Allowance {
+  /** When a request was last made of it. */
+  usedAtMs = nowMs();
+  private leased = 0;
+  private stamp = 0;
+  private endsAtMs = 0;
+  private renewAtMs = 0;
+  private renewBelow = 0;
+  private usedSinceGrant = 0;
+  private grantedAtMs = nowMs();
+  /** Of the last grant; undefined before there was one. */
+  private leftToAll: number | undefined;
+  private resetAtMs = 0;
+  private freeAtMs = 0;
+  private refusedUntilMs = 0;
+  private readonly waiting: ((isTaken: boolean) => void)[] = [];
+  private isOrdering = false;
+  /** Counts the part of this node while Redis does not answer. */
+  private alone: Tally | undefined;
+
+  constructor(
+    dimension: Dimension,
+    subject: string,
+    rule: Rule,
+    private readonly shared: SharedLimits,
+  ) {
+    super(dimension, subject, rule);
+  }
+
+  take(atMs: number): Verdict {
+    if (this.leased > 0 && atMs < this.endsAtMs) {
+      this.useOne(atMs);
+      const isDue = this.leased <= this.renewBelow || atMs > this.renewAtMs;
+      if (isDue && !this.isOrdering && atMs >= this.refusedUntilMs && this.shared.available) void this.order();
+      return 'taken';
+    }
+    if (!this.shared.available) return this.takeAlone(atMs) ? 'taken' : 'refused';
+    return atMs < this.refusedUntilMs ? 'refused' : 'ask';
+  }
+
+  ask(): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.waiting.push(resolve);
+      if (!this.isOrdering) void this.order();
+    });
+  }
+
+  putBack(): void {
+    if (this.alone) this.alone.giveBack(1, this.alone.stamp);
+    else this.leased++;
+    this.usedSinceGrant--;
+  }
+
+  get remaining(): number {
+    return this.alone ? wholeFree(this.alone) : this.leased + (this.leftToAll ?? 0);
+  }
+
+  /** Gives what is leased and not used back to all. */
+  async returnLease(): Promise<void> {
+    await this.giveBack(this.rule);
+  }
+
+  protected get windowResetMs(): number {
+    return this.alone ? this.alone.resetMs : this.resetAtMs - nowMs();
+  }
+
+  protected get waitMs(): number {
+    return this.alone ? this.alone.waitMs : this.freeAtMs - nowMs();
+  }
+
+  protected follow(rule: Rule, previous: Rule): void {
+    void this.giveBack(previous);
+    this.refusedUntilMs = 0;
+    this.leftToAll = undefined;
+    if (!this.alone) return;
+    if (goesOn(rule, previous)) this.alone.rule = shareOf(rule, this.shared.nodes);
+    else this.alone = undefined;
+  }
+
+  private useOne(atMs: number): void {
+    this.leased--;
+    this.usedSinceGrant++;
+    this.usedAtMs = atMs;
+  }
+
+  private async order(): Promise<void> {
+    this.isOrdering = true;
+    do {
+      const rule = this.rule;
+      const sentAtMs = nowMs();
+      const order = {
+        need: this.waiting.length,
+        ahead: this.wants,
+        divisor: 2 * this.shared.nodes,
+        back: 0,
+        stamp: this.stamp,
+      };
+      try {
+        const grant = await this.shared.order(`${this.dimension}:${this.subject}`, rule, order);
+        if (rule === this.rule) this.accept(grant, sentAtMs);
+        this.serve();
+      } catch {
+        // The guard has counted it; this node goes on with its part.
+        for (const answer of this.waiting.splice(0)) answer(this.takeAlone(nowMs()));
+      }
+    } while (this.waiting.length > 0);
+    this.isOrdering = false;
+  }
+
+  /** What it would hold beyond what it has. Who comes for the first time may never come again. */
+  private get wants(): number {
+    if (this.leftToAll === undefined) return 0;
+    const elapsedMs = Math.max(LEASE_MS, nowMs() - this.grantedAtMs);
+    const wanted = Math.ceil((this.usedSinceGrant / elapsedMs) * LEASE_MS);
+    return Math.max(0, Math.min(MAX_LEASE, Math.max(MIN_LEASE, 2 * wanted)) - this.leased);
+  }
+
+  private accept(grant: Grant, sentAtMs: number): void {
+    const atMs = nowMs();
+    // Of what was counted in a window that is over nothing may be used any more.
+    this.leased = (grant.stamp === this.stamp ? this.leased : 0) + grant.granted;
+    this.stamp = grant.stamp;
+    this.endsAtMs = sentAtMs + grant.lifeMs;
+    this.renewAtMs = atMs + RENEW_MS;
+    this.renewBelow = (this.leased - this.waiting.length) >> 1;
+    this.usedSinceGrant = 0;
+    this.grantedAtMs = atMs;
+    this.leftToAll = grant.left;
+    this.resetAtMs = atMs + grant.resetMs;
+    this.freeAtMs = atMs + grant.waitMs;
+    this.refusedUntilMs = grant.waitMs > 0 ? atMs + Math.min(Math.max(grant.waitMs, MIN_PAUSE_MS), MAX_PAUSE_MS) : 0;
+    this.alone = undefined;
+    if (this.leased > 0) this.shared.hold(this);
+  }
+
+  /** Those that came first get what there is; while there is more to be asked for, the others go on waiting. */
+  private serve(): void {
+    const atMs = nowMs();
+    const served = this.waiting.splice(0, Math.min(this.waiting.length, this.leased));
+    for (const answer of served) {
+      this.useOne(atMs);
+      answer(true);
+    }
+    if (this.refusedUntilMs > 0) for (const answer of this.waiting.splice(0)) answer(false);
+  }
+
+  private takeAlone(atMs: number): boolean {
+    if (!this.alone) {
+      const share = shareOf(this.rule, this.shared.nodes);
+      this.alone = openTally(share, atMs);
+      // Who had used up its limit before has not got it back by an outage.
+      const free = wholeFree(this.alone);
+      const known = this.leftToAll === undefined ? free : Math.floor(this.leftToAll / this.shared.nodes);
+      this.alone.spend(Math.max(0, free - known));
+    }
+    return takeOne(this.alone, atMs);
+  }
+
+  private async giveBack(rule: Rule): Promise<void> {
+    const back = this.leased;
+    this.leased = 0;
+    if (back === 0) return;
+    if (!isBucket(rule) && nowMs() >= this.endsAtMs) return;
+    this.leftToAll = (this.leftToAll ?? 0) + back;
+    const order = { need: 0, ahead: 0, divisor: 1, back, stamp: this.stamp };
+    await this.shared.order(`${this.dimension}:${this.subject}`, rule, order).catch(() => undefined);
+  }
+}
