@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { corsSchema } from './cors.js';
+import { overloadSchema } from './overload.js';
 
 export const serverSchema = z
   .strictObject({
@@ -12,5 +14,10 @@ export const serverSchema = z
     headers_timeout: z.number().int().min(1).max(300).default(10),
     request_timeout: z.number().int().min(1).max(3600).default(30),
     max_connections: z.number().int().min(1).max(1_000_000).default(20_000),
+    overload: overloadSchema,
+    cors: corsSchema,
+    docs: z.boolean().optional().meta({
+      description: 'Whether `/docs` and `/docs-json` are served; left out: everywhere but in production',
+    }),
   })
   .prefault({});

@@ -3,6 +3,8 @@ import { DataSource } from 'typeorm';
 import { AuditLog } from './audit/audit-log.js';
 import { Drain } from './drain.js';
 import type { Environment } from './env.js';
+import { Cors } from './http/cors.js';
+import { Overload } from './http/overload.js';
 import { LiveConfig } from './live-config.js';
 import type { Database } from './postgres/database.js';
 import { Secrets } from './secrets.js';
@@ -31,7 +33,9 @@ export class PlatformModule {
       { provide: DataSource, useValue: database.source },
       { provide: Traffic, useValue: traffic },
       AuditLog,
+      Cors,
       Drain,
+      Overload,
     ];
     return { module: PlatformModule, global: true, providers, exports: providers };
   }
