@@ -3,7 +3,7 @@ import { z } from 'zod';
 /** As a browser sends it in `Origin`: scheme, host in lower case, port unless it is the scheme's own, and nothing else. */
 const originSchema = z
   .string()
-  .refine((text) => /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text, {
+  .refine((text) => /^https?:[^*]*$/.test(text) && URL.canParse(text) && new URL(text).origin === text, {
     error: 'must be an origin as browsers send it, such as https://app.example.com',
   });
 
