@@ -5,6 +5,7 @@ import { log } from '../logging.js';
 import { Traffic } from '../traffic.js';
 import { hasBody, InFlight } from './in-flight.js';
 import { refuse } from './refusal.js';
+import { RefusalPace } from './refusal-pace.js';
 import { handOn } from './request-listeners.js';
 
 const MEBIBYTE = 1024 * 1024;
@@ -35,6 +36,7 @@ const OPERATORS = /^\/v1\/(?:admin|config|monitor)[/?]/;
 @Injectable()
 export class Overload {
   private readonly inFlight = new InFlight();
+  private readonly pace = new RefusalPace();
   private maxInFlight = Infinity;
   private maxDelayMs = Infinity;
   private maxBodyBytes = Infinity;
@@ -65,6 +67,7 @@ export class Overload {
         this.refused++;
         this.traffic.record(503, 0);
         refuse(request, response);
+        this.pace.add(request.socket);
         return true;
       }
       this.inFlight.add(request, response);
