@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { corsSchema } from './cors.js';
+import { overloadSchema } from './overload.js';
 
 export const serverSchema = z
   .strictObject({
@@ -20,5 +22,10 @@ export const serverSchema = z
         description:
           'Addresses of the proxies before this service, such as `10.0.0.0/8`: only what they say in `X-Forwarded-For` is believed. Read at the start',
       }),
+    overload: overloadSchema,
+    cors: corsSchema,
+    docs: z.boolean().optional().meta({
+      description: 'Whether `/docs` and `/docs-json` are served; left out: everywhere but in production',
+    }),
   })
   .prefault({});

@@ -6,13 +6,12 @@ import { RateLimiter } from '../auth/rate-limiter.js';
 import { Drain } from '../platform/drain.js';
 import { CONTENT_TYPES } from '../platform/http/formats.js';
 import { requestId } from '../platform/http/request-id.js';
+import { handOn } from '../platform/http/request-listeners.js';
 import { wantsGzip } from '../platform/http/response-compression.js';
 import { type Exchange, pushCommonHeaders } from '../platform/http/respond.js';
 import { takesWhole, writeWhole } from '../platform/http/whole-response.js';
 import { Traffic } from '../platform/traffic.js';
 import { hitHeaders } from './entry-text.js';
-
-type RequestListener = (request: IncomingMessage, response: ServerResponse) => void;
 
 /**
  * The path of a read with a key that is spelled the same with and without percent-encoding, and nothing after it. At
@@ -38,12 +37,7 @@ export class FastLane {
 
   /** Puts the lane before whatever listens for the requests of a server. */
   open(server: Server): void {
-    const ordinary = server.listeners('request') as RequestListener[];
-    server.removeAllListeners('request');
-    server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-      if (this.answer(request, response)) return;
-      for (const listener of ordinary) listener.call(server, request, response);
-    });
+    handOn(server, (request, response) => this.answer(request, response));
   }
 
   /** False: nothing has happened, and the request takes the ordinary way. */

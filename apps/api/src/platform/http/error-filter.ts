@@ -3,6 +3,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { log } from '../logging.js';
 import { databaseError } from '../postgres/failures.js';
 import { ApiError, InvalidRequest, UnsupportedMediaType } from './api-error.js';
+import { discardRest } from './discard-rest.js';
 import { bodyTypes } from './request-body.js';
 import { respondError } from './respond.js';
 import type { RouteTable } from './route-table.js';
@@ -52,7 +53,7 @@ export function translateError(error: unknown, request: FastifyRequest): ApiErro
   const thrown = error instanceof HttpException ? error.cause : error;
   switch ((thrown as Partial<FastifyError> | undefined)?.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      // The connection stays open and the rest is read away: closed at once, the answer would often be lost with it.
+      discardRest(request.raw);
       return new ApiError(
         'PAYLOAD_TOO_LARGE',
         { part: 'body', limit_bytes: request.routeOptions.bodyLimit },
