@@ -18,6 +18,13 @@ export async function layFoundations({ environment, config }: Settings): Promise
       'ENCRYPTION_KEYS: is needed for cache.encryption.prefixes. Make one with: echo "k1:$(openssl rand -base64 32)"',
     ]);
   }
-  const database = await openDatabase(environment, [ApiKeyRecord, ClusterJob, RefreshToken, RetiredApiKey, Session, User]);
+  const database = await openDatabase(environment, [
+    ApiKeyRecord,
+    ClusterJob,
+    RefreshToken,
+    RetiredApiKey,
+    Session,
+    User,
+  ]);
   return { environment, config: new LiveConfig(config), secrets, database, traffic: new Traffic() };
 }
