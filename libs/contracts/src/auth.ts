@@ -21,11 +21,9 @@ export type RefreshRequest = z.infer<typeof refreshRequestSchema>;
 export const tokenPairSchema = z
   .object({
     access_token: z.string().meta({ description: 'A JWT to be sent as `Authorization: Bearer`' }),
-    refresh_token: z
-      .string()
-      .meta({
-        description: 'Good for one refresh, which may be retried for 10 seconds; using it again later ends the session',
-      }),
+    refresh_token: z.string().meta({
+      description: 'Good for one refresh, which may be retried for 10 seconds; using it again later ends the session',
+    }),
     token_type: z.literal('Bearer'),
     expires_in: z.number().int().meta({ description: 'Seconds until the access token expires', example: 900 }),
   })
