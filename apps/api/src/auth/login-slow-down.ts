@@ -77,14 +77,7 @@ export class LoginSlowDown {
     await this.database.transaction(async (transaction) => {
       const rows = await lock(transaction, attempt);
       refuseWhileBlocked(rows);
-      for (const [name, patience] of Object.entries(PATIENCE) as [keyof Attempt, Patience][]) {
-        const failures = (rows.find((row) => row.subject.equals(attempt[name]))?.failures ?? 0) + 1;
-        await transaction.query(
-          `UPDATE login_failures SET failures = $2, attempted_at = clock_timestamp(),
-             blocked_until = clock_timestamp() + make_interval(secs => $3) WHERE subject = $1`,
-          [attempt[name], failures, waitSeconds(failures, patience)],
-        );
-      }
+      await count(transaction, attempt, rows);
       await clearForgotten(transaction);
     });
     return attempt;
@@ -129,6 +122,24 @@ function lock(transaction: EntityManager, attempt: Attempt): Promise<Row[]> {
        CASE WHEN known.attempted_at < clock_timestamp() - make_interval(secs => $2) THEN 0 ELSE known.failures END
      RETURNING subject, failures, extract(epoch FROM blocked_until - clock_timestamp())::float8 AS wait_seconds`,
     [Object.values(attempt), FORGET_AFTER_SECONDS],
+  );
+}
+
+async function count(transaction: EntityManager, attempt: Attempt, rows: readonly Row[]): Promise<void> {
+  const counted = (['pair', 'account', 'address'] as const).map((name) => {
+    const failures = 1 + (rows.find((row) => row.subject.equals(attempt[name]))?.failures ?? 0);
+    return { subject: attempt[name], failures, waitSeconds: waitSeconds(failures, PATIENCE[name]) };
+  });
+  await transaction.query(
+    `UPDATE login_failures AS known SET failures = counted.failures, attempted_at = clock_timestamp(),
+       blocked_until = clock_timestamp() + make_interval(secs => counted.wait_seconds)
+     FROM unnest($1::bytea[], $2::integer[], $3::float8[]) AS counted (subject, failures, wait_seconds)
+     WHERE known.subject = counted.subject`,
+    [
+      counted.map((each) => each.subject),
+      counted.map((each) => each.failures),
+      counted.map((each) => each.waitSeconds),
+    ],
   );
 }
 
