@@ -1,6 +1,7 @@
 import { type JwkSet, jwkSetSchema } from '@cache-system/contracts';
 import { Controller, Get, Header } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiErrors } from '../platform/http/openapi.js';
 import { Secrets } from '../platform/secrets.js';
 import { publicKeySet } from '../platform/token-keys.js';
 import { Public } from './access.js';
@@ -20,6 +21,7 @@ export class JwksController {
       'The keys with which others can check the access tokens of this service (RFC 7517). None where tokens are signed with a secret.',
   })
   @ApiOkResponse({ standardSchema: jwkSetSchema, example: examples.jwkSet })
+  @ApiErrors()
   keys(): JwkSet {
     return publicKeySet(this.secrets.tokenKeys);
   }

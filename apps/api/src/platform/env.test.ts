@@ -211,6 +211,15 @@ describe('in production', () => {
     expect(problemsOf({ ...production, ...change })).toEqual([expect.stringMatching(problem)]);
   });
 
+  test('what is too short is told once, with the command', () => {
+    const short = { JWT_SECRET: 'secret', ADMIN_PASSWORD: 'changeme', ENCRYPTION_KEYS: 'k1:AAAA' };
+    expect(problemsOf({ ...production, ...short })).toEqual([
+      expect.stringMatching(/^ADMIN_PASSWORD: must have at least 12 .*openssl rand/),
+      expect.stringMatching(/^JWT_SECRET: must have at least 32 .*openssl rand/),
+      expect.stringMatching(/^ENCRYPTION_KEYS: must be a list .*openssl rand/),
+    ]);
+  });
+
   test('everything that is weak is told at once', () => {
     const problems = problemsOf({
       NODE_ENV: 'production',

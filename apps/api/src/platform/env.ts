@@ -12,9 +12,8 @@ import {
   type RedisTls,
 } from '@cache-system/cache-engine';
 import { z } from 'zod';
-import { productionProblems } from './production-secrets.js';
+import { MAKE, MIN_PASSWORD_LENGTH, MIN_SECRET_LENGTH, productionProblems } from './production-secrets.js';
 
-const MIN_SECRET_LENGTH = 32;
 const DEFAULT_DATA_DIR = '.data';
 
 const urlOf = (...schemes: string[]) =>
@@ -31,6 +30,9 @@ const addressOf = (parse: (text: string) => unknown) =>
       context.addIssue({ code: 'custom', message: error.message });
     }
   });
+
+const atLeast = (characters: number, make: string) =>
+  z.string().min(characters, `must have at least ${characters} characters; ${make}`);
 
 const file = z
   .string()
@@ -65,12 +67,12 @@ const environmentSchema = z.object({
     .transform((path) => resolve(path))
     .optional(),
   ADMIN_EMAIL: z.email('must be an e-mail address').default('admin@example.com'),
-  ADMIN_PASSWORD: z.string().min(12, 'must have at least 12 characters').optional(),
+  ADMIN_PASSWORD: atLeast(MIN_PASSWORD_LENGTH, MAKE.ADMIN_PASSWORD).optional(),
   BOOTSTRAP_API_KEY: z
     .string()
     .regex(/^[\x21-\x2d\x2f-\x7e]{20,128}$/, 'must be 20 to 128 printable ASCII characters without spaces and dots')
     .optional(),
-  JWT_SECRET: z.string().min(MIN_SECRET_LENGTH, `must have at least ${MIN_SECRET_LENGTH} characters`).optional(),
+  JWT_SECRET: atLeast(MIN_SECRET_LENGTH, MAKE.JWT_SECRET).optional(),
   JWT_ACCEPTED_SECRETS: z
     .string()
     .transform((list) => list.split(','))
@@ -83,7 +85,7 @@ const environmentSchema = z.object({
     .string()
     .regex(
       /^[\w-]+:[A-Za-z0-9+/_-]{43}=?(,[\w-]+:[A-Za-z0-9+/_-]{43}=?)*$/,
-      'must be a list of id:key, comma-separated, each key 32 bytes in base64',
+      `must be a list of id:key, comma-separated, each key 32 bytes in base64; ${MAKE.ENCRYPTION_KEYS}`,
     )
     .optional(),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),

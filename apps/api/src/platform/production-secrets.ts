@@ -1,16 +1,23 @@
 import { KEY_STRENGTH, PASSWORD_STRENGTH, weaknessOf } from './secret-strength.js';
 
+export const MIN_SECRET_LENGTH = 32;
+export const MIN_PASSWORD_LENGTH = 12;
 const MIN_API_KEY_LENGTH = 32;
+const ENCRYPTION_KEY_BYTES = 32;
 const MIN_DIFFERENT_BYTES = 16;
 
-const MAKE = {
+/** How a good one comes about, by the name of the variable. */
+export const MAKE = {
   JWT_SECRET: 'make one with: openssl rand -base64 32',
   ADMIN_PASSWORD: 'make one with: openssl rand -base64 18',
   BOOTSTRAP_API_KEY: 'make one with: openssl rand -hex 32, or leave it out to have one made',
   ENCRYPTION_KEYS: 'make one with: echo "k1:$(openssl rand -base64 32)"',
 } as const;
 
-/** What is wrong with the secrets of a process in production, each with the command that makes a good one. */
+/**
+ * What is wrong with the secrets of a process in production, each with the command that makes a good one. Those that are
+ * malformed or too short are so everywhere, and told elsewhere.
+ */
 export function productionProblems(given: Readonly<Record<string, string>>): string[] {
   return [...tokenSecrets(given), ...adminPassword(given), ...bootstrapKey(given), ...encryptionKeys(given)];
 }
@@ -24,11 +31,13 @@ function tokenSecrets({ JWT_SECRET, JWT_KEYS_FILE, JWT_ACCEPTED_SECRETS }: Reado
     ...own.map((secret) => ['JWT_SECRET', secret] as const),
     ...(JWT_ACCEPTED_SECRETS?.split(',') ?? []).map((secret) => ['JWT_ACCEPTED_SECRETS', secret] as const),
   ];
-  return named.flatMap(([name, secret]) => problem(name, weaknessOf(secret, KEY_STRENGTH), MAKE.JWT_SECRET));
+  const judged = named.filter(([, secret]) => secret.length >= MIN_SECRET_LENGTH);
+  return judged.flatMap(([name, secret]) => problem(name, weaknessOf(secret, KEY_STRENGTH), MAKE.JWT_SECRET));
 }
 
 function adminPassword({ ADMIN_PASSWORD, ADMIN_EMAIL = '' }: Readonly<Record<string, string>>): string[] {
   if (ADMIN_PASSWORD === undefined) return [`ADMIN_PASSWORD: is required in production; ${MAKE.ADMIN_PASSWORD}`];
+  if (ADMIN_PASSWORD.length < MIN_PASSWORD_LENGTH) return [];
   const words = ADMIN_EMAIL.toLowerCase().split(/[^\p{L}]+/u);
   return problem('ADMIN_PASSWORD', weaknessOf(ADMIN_PASSWORD, PASSWORD_STRENGTH, words), MAKE.ADMIN_PASSWORD);
 }
@@ -50,7 +59,7 @@ function encryptionKeys({ ENCRYPTION_KEYS = '' }: Readonly<Record<string, string
 
 /** Random bytes are rarely alike, never in order and never all text. */
 function weaknessOfBytes(key: Buffer): string | undefined {
-  if (key.length === 0) return undefined;
+  if (key.length !== ENCRYPTION_KEY_BYTES) return undefined;
   if (new Set(key).size < MIN_DIFFERENT_BYTES) return 'has too few different bytes';
   if (key.every((byte) => byte >= 0x20 && byte < 0x7f)) return 'is a text, not random bytes';
   return weaknessOf(key.toString('latin1'), { bits: 0, unfamiliar: 0 });
