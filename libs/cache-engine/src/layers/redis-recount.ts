@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomInt, randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { redisScript, type RedisScript } from '../redis/script.js';
 import { redisKey } from './redis-protocol.js';
@@ -92,7 +92,7 @@ export class Recount {
 
   private async recount({ text, current, coming: abandoned }: Tallies): Promise<void> {
     // One that was begun by a node that has died is gone on with: nothing is counted twice.
-    const coming = abandoned === 0 ? (current % MAX_TALLY) + 1 : abandoned;
+    const coming = abandoned === 0 ? tallyAfter(current) : abandoned;
     const begun = `${current} ${coming}`;
     if (text !== begun && !(await this.change(text, begun))) return;
     await this.servers.ready(this.closing.signal);
@@ -124,6 +124,11 @@ export class Recount {
 
 function isDue({ coming, dueAtMs }: Tallies): boolean {
   return coming !== 0 || Date.now() >= dueAtMs;
+}
+
+/** Where it was lost which there were, entries say that they are in one of them: it is hardly the same by chance. */
+function tallyAfter(current: number): number {
+  return current === 0 ? randomInt(1, MAX_TALLY + 1) : (current % MAX_TALLY) + 1;
 }
 
 function isEntry(key: string): boolean {
