@@ -1,12 +1,19 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { open as openFiles } from 'lmdb';
 import { eventually } from '../../../tools/harness/eventually.mjs';
+import { startRedisCluster } from '../../../tools/harness/redis-cluster.mjs';
+import { redisCommand } from '../../../tools/harness/redis-command.mjs';
 import { encodeAttributes } from '../src/attributes.js';
 import { type Head, HEADER, jsonValue } from '../src/entry.js';
 import type { Layer } from '../src/layer.js';
-import { TALLIES } from '../src/layers/redis-recount.js';
+import { LmdbLayer } from '../src/layers/lmdb.js';
+import { SPACE_PLACE, TALLIES } from '../src/layers/redis-recount.js';
 import { redisKey } from '../src/layers/redis-protocol.js';
 import { KEEP_EXPIRY, type Mutation, NO_EXPIRY, type Put } from '../src/mutation.js';
-import { create, local, redisWith } from './redis-support.js';
-import { openRedis, type OpenLayer, SHARED_STORES, type Store } from './layers.js';
+import { later, redisWith } from './redis-support.js';
+import { openCluster, openRedis, type OpenLayer, SHARED_STORES, type Store } from './layers.js';
 
 const MINUTE_MS = 60_000;
 /** What is promised. */
@@ -151,43 +158,74 @@ describe.each(['lmdb', 'redis', 'cluster'])('the bytes of a namespace in %s', (n
   });
 });
 
-describe('a Redis whose counts have drifted', () => {
-  test('is counted anew, while it is written', async () => {
-    const redis = await redisWith();
-    const open = await openRedis(redis.url);
-    const { server } = create({ nodes: [local(redis.port)] });
-    await server.connect();
+describe.each(['redis', 'cluster'])('counts of %s that have drifted', (name) => {
+  test('are replaced by a new count, made while it is written', async () => {
+    const { open, command } = await drifting(name === 'cluster');
     const { layer } = open;
     await eventually('counting has begun', async () => (await layer.usedBytes('app')) !== undefined);
     await layer.applyMany(Array.from({ length: 1000 }, (_, index) => put(`app:${index}`, 500)));
     await isCounted(layer, 'app');
+    const isDone = async () => /^\d+ 0 /.test(await command(TALLIES, 'GET', TALLIES));
+    await eventually('the first count is done', isDone, 20_000);
 
     // As an eviction does it.
-    for (let index = 0; index < 500; index++) await server.send(['DEL', redisKey(`app:${index}`)]);
+    for (let index = 0; index < 500; index++) {
+      const key = redisKey(`app:${index}`);
+      await command(key, 'DEL', key);
+    }
     expect(await layer.usedBytes('app')).toBeGreaterThan(1.5 * (await fullCount(layer, 'app')));
-    const counting = (await server.send<Buffer>(['GET', TALLIES])).toString().split(' ')[0]!;
-    await server.send(['SET', TALLIES, `${counting} 0 0`]);
+    const [current = ''] = (await command(TALLIES, 'GET', TALLIES)).split(' ');
+    await command(TALLIES, 'SET', TALLIES, `${current} 0 0`);
     let number = 0;
-    await eventually('all is counted anew', async () => {
-      await layer.applyMany([put(`app:new-${++number % 50}`, 700), put(`app:${600 + (number % 100)}`, 900)]);
-      return !(await server.send<Buffer>(['GET', TALLIES])).toString().startsWith(`${counting} `);
-    });
-    expect(await layer.usedBytes('app')).toBe(await fullCount(layer, 'app'));
-    await open.close();
-  });
-
-  test('counts what was there before anything was counted', async () => {
-    const redis = await redisWith();
-    const first = await openRedis(redis.url);
-    await eventually('counting has begun', async () => (await first.layer.usedBytes('app')) !== undefined);
-    await first.close();
-    const { server } = create({ nodes: [local(redis.port)] });
-    await server.connect();
-    for (const key of await server.send<Buffer[]>(['KEYS', '*\u0006*'])) await server.send(['DEL', key.toString()]);
-    const open = await openRedis(redis.url);
-    const { layer } = open;
-    await layer.applyMany(Array.from({ length: 1000 }, (_, index) => put(`app:${index}`, 500)));
-    await eventually('all is counted', async () => (await layer.usedBytes('app')) === (await fullCount(layer, 'app')));
-    await open.close();
+    await eventually(
+      'all is counted anew',
+      async () => {
+        await layer.applyMany([put(`app:new-${++number % 50}`, 700), put(`app:${600 + (number % 100)}`, 900)]);
+        return !(await command(TALLIES, 'GET', TALLIES)).startsWith(`${current} `);
+      },
+      20_000,
+    );
+    await eventually('it is right', async () => (await layer.usedBytes('app')) === (await fullCount(layer, 'app')));
   });
 });
+
+describe('what was there before anything was counted', () => {
+  test('is counted in Redis, in the background', async () => {
+    const { open, command } = await drifting(false);
+    const { layer } = open;
+    await eventually('counting has begun', async () => (await layer.usedBytes('app')) !== undefined);
+    const keys = Array.from({ length: 100 }, (_, index) => `app:${index}`);
+    await layer.applyMany(keys.map((key) => put(key, 500)));
+    const [current = ''] = (await command(TALLIES, 'GET', TALLIES)).split(' ');
+    for (const key of keys) await command(key, 'SETRANGE', redisKey(key), String(HEADER.offsets.tally), '\0');
+    await command(TALLIES, 'DEL', TALLIES, `${SPACE_PLACE}${current}:app`);
+    await eventually('all is counted', async () => (await layer.usedBytes('app')) === (await fullCount(layer, 'app')));
+  });
+
+  test('is counted in the embedded store when that is opened', async () => {
+    const path = later(mkdtempSync(join(tmpdir(), 'cache-lmdb-')), (folder) => rmSync(folder, { recursive: true }));
+    const before = new LmdbLayer(path);
+    await before.applyMany([put('app:a', 500), put('app:b', 700), put('other:a', 900)]);
+    await before.close();
+    const files = openFiles({ path, maxDbs: 10 });
+    await files.openDB({ name: 'space' }).drop();
+    await files.close();
+    const layer = new LmdbLayer(path);
+    expect(await layer.usedBytes('app')).toBe(await fullCount(layer, 'app'));
+    expect(await layer.usedBytes('other')).toBe(7 + HEADER.bytes + 900);
+    await layer.close();
+  });
+});
+
+/** A layer, and commands to the server that has a key. */
+async function drifting(inCluster: boolean) {
+  if (!inCluster) {
+    const redis = await redisWith();
+    const open = later(await openRedis(redis.url), (each) => each.close());
+    return { open, command: (_key: string, ...words: string[]) => redisCommand(redis.port, words) };
+  }
+  const cluster = later(await startRedisCluster({ replicasPerMaster: 0 }), (each) => each.stop());
+  const open = later(await openCluster(cluster.addresses), (each) => each.close());
+  const command = async (key: string, ...words: string[]) => (await cluster.masterOf(key)).command(...words);
+  return { open, command };
+}

@@ -15,16 +15,9 @@ const tier = (requestsPerHour: number, burstSize: number, cacheSizeMb: number | 
     .strictObject({
       requests_per_hour: z.number().int().min(1).max(6_000_000_000).default(requestsPerHour),
       burst_size: z.number().int().min(1).max(10_000_000).default(burstSize),
-      cache_size_mb: z
-        .number()
-        .int()
-        .min(1)
-        .max(1_000_000_000)
-        .nullable()
-        .default(cacheSizeMb)
-        .meta({
-          description: 'MiB that the entries of a namespace may take by what a key of the tier writes; null: any',
-        }),
+      cache_size_mb: z.number().int().min(1).max(1_000_000_000).nullable().default(cacheSizeMb).meta({
+        description: 'MiB that the entries of a namespace may take by what a key of the tier writes; null: any',
+      }),
       features: z.array(z.enum(FEATURES)).default([...features]),
     })
     .prefault({});

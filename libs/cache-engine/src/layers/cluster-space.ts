@@ -63,7 +63,7 @@ export class ClusterSpace {
       visit: async (keys) => {
         await Promise.all(keys.map((key) => this.visit(key)));
       },
-      ready: () => delay(HEARD_MS, undefined, { ref: false }),
+      ready: (signal) => delay(HEARD_MS, undefined, { ref: false, signal }),
     });
     this.timer = setInterval(() => this.tellSoon(), TELL_EVERY_MS).unref();
     this.tellSoon();
@@ -214,8 +214,8 @@ export class ClusterSpace {
 
 function add({ untold }: Known, tally: number, ends: number, bytes: number): void {
   if (bytes === 0) return;
-  let changes = untold.get(tally);
-  if (!changes) untold.set(tally, (changes = new Map()));
+  const changes: Changes = untold.get(tally) ?? new Map<number, number>();
+  untold.set(tally, changes);
   changes.set(ends, (changes.get(ends) ?? 0) + bytes);
 }
 

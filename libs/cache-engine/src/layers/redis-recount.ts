@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomInt, randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { redisScript, type RedisScript } from '../redis/script.js';
 import { redisKey } from './redis-protocol.js';
@@ -29,8 +29,8 @@ export interface CountedServers {
   walks(): readonly ((position: string, count: number) => Promise<readonly [Buffer, readonly Buffer[]]>)[];
   /** Counts entries into the coming tally, unless they are. */
   visit(keys: readonly string[]): Promise<void>;
-  /** Resolves when all nodes count into the coming tally what they write. */
-  ready(): Promise<void>;
+  /** Resolves when all nodes count into the coming tally what they write; rejects when aborted. */
+  ready(signal: AbortSignal): Promise<void>;
 }
 
 /** Which tallies there are, and when the next is to begin. */
@@ -55,7 +55,7 @@ export function readTallies(bytes: Buffer | null): Tallies {
 export class Recount {
   private readonly timer: NodeJS.Timeout;
   private running: Promise<void> | undefined;
-  private closed = false;
+  private readonly closing = new AbortController();
 
   constructor(private readonly servers: CountedServers) {
     this.timer = setInterval(() => this.look(), LOOK_EVERY_MS).unref();
@@ -63,7 +63,7 @@ export class Recount {
   }
 
   async close(): Promise<void> {
-    this.closed = true;
+    this.closing.abort();
     clearInterval(this.timer);
     await this.running;
   }
@@ -77,34 +77,36 @@ export class Recount {
 
   private async recountIfDue(): Promise<void> {
     const { servers } = this;
-    if (this.closed || !isDue(await this.tallies())) return;
+    if (this.closing.signal.aborted || !isDue(await this.tallies())) return;
     const token = randomUUID();
     const told = await servers.send<unknown>(HOLDER, ['SET', HOLDER, token, 'NX', 'PX', String(HOLDER_MS)]);
     if (told === null) return;
-    // Another node may have done it meanwhile.
-    const before = await this.tallies();
-    if (isDue(before)) await this.recount(before);
-    await servers.send(HOLDER, ['DEL', HOLDER]);
+    try {
+      // Another node may have done it meanwhile.
+      const before = await this.tallies();
+      if (isDue(before)) await this.recount(before);
+    } finally {
+      await servers.send(HOLDER, ['DEL', HOLDER]);
+    }
   }
 
   private async recount({ text, current, coming: abandoned }: Tallies): Promise<void> {
     // One that was begun by a node that has died is gone on with: nothing is counted twice.
-    const coming = abandoned === 0 ? (current % MAX_TALLY) + 1 : abandoned;
+    const coming = abandoned === 0 ? tallyAfter(current) : abandoned;
     const begun = `${current} ${coming}`;
     if (text !== begun && !(await this.change(text, begun))) return;
-    await this.servers.ready();
+    await this.servers.ready(this.closing.signal);
     const old: string[] = [];
     for (const walk of this.servers.walks()) {
       let position = '0';
       do {
-        if (this.closed) return;
         const [next, found] = await walk(position, KEYS_AT_A_TIME);
         position = next.toString();
         const keys = found.map(String);
         await this.servers.visit(keys.filter(isEntry));
         old.push(...keys.filter((key) => isSheet(key) && tallyOf(key) !== coming));
         await this.servers.send(HOLDER, ['PEXPIRE', HOLDER, String(HOLDER_MS)]);
-        await delay(PAUSE_MS, undefined, { ref: false });
+        await delay(PAUSE_MS, undefined, { ref: false, signal: this.closing.signal });
       } while (position !== '0');
     }
     if (!(await this.change(begun, `${coming} 0 ${Date.now() + RECOUNT_EVERY_MS}`))) return;
@@ -122,6 +124,11 @@ export class Recount {
 
 function isDue({ coming, dueAtMs }: Tallies): boolean {
   return coming !== 0 || Date.now() >= dueAtMs;
+}
+
+/** Where it was lost which there were, entries say that they are in one of them: it is hardly the same by chance. */
+function tallyAfter(current: number): number {
+  return current === 0 ? randomInt(1, MAX_TALLY + 1) : (current % MAX_TALLY) + 1;
 }
 
 function isEntry(key: string): boolean {

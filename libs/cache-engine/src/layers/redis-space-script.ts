@@ -21,6 +21,9 @@ if place ~= '' then tallies = redis.call('GET', place .. 'tallies') or '' end
 local current, coming = string.match(tallies, '^(%d+) (%d+)')
 current, coming = tonumber(current or 0), tonumber(coming or 0)
 local newest = coming > 0 and coming or current
+local open = {}
+if current > 0 then open[1] = current end
+if coming > 0 then open[#open + 1] = coming end
 local sheets, moved = {}, { 0, 0, 0, 0, 0 }
 
 local function whole(number) return string.format('%.0f', number) end
@@ -92,7 +95,7 @@ local function bytesOf(key) return #key - 8 + redis.call('STRLEN', key) end
 -- Bytes that the namespace of a key takes.
 local function usedBy(key)
   if place == '' or newest == 0 then return 0 end
-  return sheetOf(current > 0 and current or coming, key).bytes
+  return sheetOf(open[1], key).bytes
 end
 
 -- Notes that an entry takes other bytes, or ends otherwise, than before: 0 bytes where there was none, or is none now.
@@ -102,12 +105,10 @@ local function account(key, mark, bytesBefore, endsBefore, bytes, ends)
     moved = { mark, bytesBefore, endsBefore, bytes, ends }
     return
   end
-  for _, tally in ipairs({ current, coming }) do
-    if tally > 0 then
-      local sheet = sheetOf(tally, key)
-      if mark ~= 0 and (mark == tally or mark == coming) then note(sheet, endsBefore, -bytesBefore) end
-      note(sheet, ends, bytes)
-    end
+  for _, tally in ipairs(open) do
+    local sheet = sheetOf(tally, key)
+    if mark ~= 0 and (mark == tally or mark == coming) then note(sheet, endsBefore, -bytesBefore) end
+    note(sheet, ends, bytes)
   end
 end
 
