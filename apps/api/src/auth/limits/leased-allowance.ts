@@ -2,7 +2,8 @@ import { Allowance, type Dimension, nowMs, type Verdict } from './allowance.js';
 import type { Grant } from './limit-script.js';
 import { goesOn, isBucket, type Rule, shareOf } from './rule.js';
 import type { SharedLimits } from './shared-limits.js';
-import { openTally, takeOne, type Tally, wholeFree } from './tally.js';
+import { openTally } from './strategies.js';
+import { takeOne, type Tally, wholeFree } from './tally.js';
 
 /** What a node wants to hold: as much as it used of late in such a time. */
 const LEASE_MS = 250;
