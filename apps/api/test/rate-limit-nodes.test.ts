@@ -89,7 +89,7 @@ const AT_ONCE = 16;
     const [client] = await limitedTo(100_000);
     await read(client!);
     const calls = async () => {
-      const text = String(await redisCommand(redis.port, ['INFO', 'commandstats']));
+      const text = await redisCommand(redis.port, ['INFO', 'commandstats']);
       return Number(/cmdstat_evalsha:calls=(\d+)/.exec(text)?.[1] ?? 0);
     };
     const before = await calls();

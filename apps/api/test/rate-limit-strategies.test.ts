@@ -3,7 +3,8 @@ import { RedisServer } from '@cache-system/cache-engine';
 import { startRedis } from '../../../tools/harness/redis-process.mjs';
 import { type Order, orderShared } from '../src/auth/limits/limit-script.js';
 import type { Rule } from '../src/auth/limits/rule.js';
-import { openTally, type Tally, wholeFree } from '../src/auth/limits/tally.js';
+import { openTally } from '../src/auth/limits/strategies.js';
+import { type Tally, wholeFree } from '../src/auth/limits/tally.js';
 import { STORES } from './support/service.js';
 
 const START_MS = 1_763_683_200_123.456;

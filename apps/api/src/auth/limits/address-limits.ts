@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { RateLimiter } from '../rate-limiter.js';
+import { RateLimitExceeded } from './allowance.js';
 
 /** Probes of an orchestrator are never limited. */
 const UNLIMITED = /^\/health\//;
@@ -27,7 +28,8 @@ export class AddressLimits {
     try {
       return this.limiter.count(request, this.limiter.ofAddress(request.ip));
     } catch (error) {
-      return Promise.reject(error as Error);
+      if (!(error instanceof RateLimitExceeded)) throw error;
+      return Promise.reject(error);
     }
   }
 }

@@ -9,9 +9,11 @@ export type Dimension = 'key' | 'endpoint' | 'ip' | 'global';
 /** `ask`: only `ask` can tell. */
 export type Verdict = 'taken' | 'refused' | 'ask';
 
+const STARTED_AT_MS = performance.timeOrigin;
+
 /** Milliseconds since the epoch by a clock that is never set. */
 export function nowMs(): number {
-  return performance.timeOrigin + performance.now();
+  return STARTED_AT_MS + performance.now();
 }
 
 /** What one subject of a dimension may still do. */

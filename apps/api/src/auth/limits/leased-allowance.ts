@@ -2,12 +2,13 @@ import { Allowance, type Dimension, nowMs, type Verdict } from './allowance.js';
 import type { Grant } from './limit-script.js';
 import { goesOn, isBucket, type Rule, shareOf } from './rule.js';
 import type { SharedLimits } from './shared-limits.js';
-import { openTally, takeOne, type Tally, wholeFree } from './tally.js';
+import { openTally } from './strategies.js';
+import { takeOne, type Tally, wholeFree } from './tally.js';
 
-/** What a node wants to hold: as much as it used of late in such a time. */
-const LEASE_MS = 250;
+/** A node wants to hold what it used of late in such a time, twice, and asks for more when half of it is used. */
+const LEASE_MS = 500;
 const MIN_LEASE = 8;
-const MAX_LEASE = 10_000;
+const MAX_LEASE = 100_000;
 /** After so long a lease is brought up to date with its next use. */
 const RENEW_MS = 1000;
 /** So often Redis is asked at most, and at least, for a subject that has nothing left: others may have given some back. */

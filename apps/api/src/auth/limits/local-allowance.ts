@@ -1,6 +1,7 @@
 import { Allowance, type Dimension, nowMs, type Verdict } from './allowance.js';
 import { goesOn, type Rule } from './rule.js';
-import { openTally, takeOne, type Tally, wholeFree } from './tally.js';
+import { openTally } from './strategies.js';
+import { takeOne, type Tally, wholeFree } from './tally.js';
 
 /** Counted in the memory of this node alone. */
 export class LocalAllowance extends Allowance {

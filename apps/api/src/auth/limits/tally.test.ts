@@ -1,6 +1,7 @@
 import { LIMIT_STRATEGIES, type LimitStrategy } from '@cache-system/contracts';
 import { isBucket, type Rule } from './rule.js';
-import { openTally, takeOne, type Tally, wholeFree } from './tally.js';
+import { openTally } from './strategies.js';
+import { takeOne, type Tally, wholeFree } from './tally.js';
 
 /** The beginning of a window of any length up to an hour. */
 const START_MS = 1_763_683_200_000;

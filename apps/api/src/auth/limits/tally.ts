@@ -1,9 +1,4 @@
-import type { LimitStrategy } from '@cache-system/contracts';
-import { FixedWindow } from './fixed-window.js';
-import { LeakyBucket } from './leaky-bucket.js';
 import type { Rule } from './rule.js';
-import { SlidingWindow } from './sliding-window.js';
-import { TokenBucket } from './token-bucket.js';
 
 /** What parts of a request may be lost to rounding, so that who has waited as long as was said gets through. */
 const ROUNDING = 1e-6;
@@ -30,17 +25,6 @@ export interface Tally {
   spend(count: number): void;
   /** Takes requests back that were counted under `stamp` and not made. */
   giveBack(count: number, stamp: number): void;
-}
-
-const TALLIES = {
-  'token-bucket': TokenBucket,
-  'leaky-bucket': LeakyBucket,
-  'fixed-window': FixedWindow,
-  'sliding-window': SlidingWindow,
-} satisfies Record<LimitStrategy, new (rule: Rule, nowMs: number) => Tally>;
-
-export function openTally(rule: Rule, nowMs: number): Tally {
-  return new TALLIES[rule.strategy](rule, nowMs);
 }
 
 /** Whole requests that would be let through. */
