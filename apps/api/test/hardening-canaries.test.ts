@@ -213,10 +213,11 @@ test('a start that fails tells no password of the stores', async () => {
   async () => {
     const password = canary('redis');
     const redis = await startRedis({ args: ['--requirepass', password] });
-    const { api, client, stop } = await startService({
+    const started = await startService({
       REDIS_URL: redis.url.replace('//', `//:${password}@`),
       LOG_LEVEL: 'trace',
     });
+    const { api, client } = started;
     expect((await client.put(entryPath('k'), { value: 1 })).status).toBe(201);
     await redis.kill9();
     const changed = await startRedis({ port: redis.port, args: ['--requirepass', canary('other')] });
@@ -228,7 +229,7 @@ test('a start that fails tells no password of the stores', async () => {
       );
       return api.output().includes('lost the connection');
     });
-    await stop();
+    await started.stop();
     await changed.stop();
     expect([...told, api.output()].join('\n')).not.toContain(password);
   },
