@@ -65,12 +65,13 @@ function resolve(schema: Schema): Schema {
 
 /** An example of a body, from the operation or from the fields of its schema. */
 function exampleOf(schema: Schema): unknown {
-  const { properties, items, example, type, allOf = [] } = resolve(schema);
+  const { properties = {}, items, example, type, allOf = [] } = resolve(schema);
   if (example !== undefined) return example;
   if (items) return [exampleOf(items)];
-  const fields = { ...properties, ...Object.assign({}, ...allOf.map((part) => resolve(part).properties ?? {})) };
+  const parts = allOf.map((part) => Object.entries(resolve(part).properties ?? {}));
+  const fields = Object.fromEntries([...Object.entries(properties), ...parts.flat()]);
   if (type !== 'object' && Object.keys(fields).length === 0) return undefined;
-  const entries = Object.entries(fields as Record<string, Schema>).map(([name, field]) => [name, exampleOf(field)]);
+  const entries = Object.entries(fields).map(([name, field]) => [name, exampleOf(field)]);
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined)) as unknown;
 }
 

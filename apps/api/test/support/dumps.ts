@@ -14,6 +14,8 @@ export function filesBelow(folder: string): string[] {
 export async function redisDump(url: string): Promise<string> {
   const client = createClient({ url }).withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer });
   await client.connect();
+  // Or what is looked for would be hidden in what is left of it.
+  await client.configSet('rdbcompression', 'no');
   const texts: string[] = [];
   for await (const keys of client.scanIterator()) {
     for (const key of keys) {

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 
 /** Set on a response that counts. */
 const COUNTED = Symbol('in flight');
-type Counted = ServerResponse & { [COUNTED]?: InFlight };
+type Counted = ServerResponse & { [COUNTED]?: InFlight | undefined };
 
 /**
  * The requests that a node works on. One whose body is still on its way is no work yet, or slow senders could keep
@@ -53,5 +53,5 @@ function finished(this: Counted): void {
   const inFlight = this[COUNTED];
   if (!inFlight) return;
   inFlight.count--;
-  delete this[COUNTED];
+  this[COUNTED] = undefined;
 }
