@@ -10,6 +10,8 @@ const MAX_REMEMBERED = 10_000;
 const REFRESH_AFTER_MS = 400;
 /** … and at this age before the credential is taken: a revoked key works for at most one second on any node. */
 const MAX_AGE_MS = 900;
+/** A database that has not answered after this time counts as one that does not, for who is remembered. */
+const PATIENCE_MS = 1000;
 /** So often the database is asked again while it does not answer. */
 const RETRY_AFTER_MS = 500;
 
@@ -75,6 +77,20 @@ export class VerifiedCredentials {
   catchUp(): Promise<void> {
     this.checking ??= this.check().finally(() => (this.checking = undefined));
     return this.checking;
+  }
+
+  /** The same without an error. False: the database does not tell soon, and what is remembered is good for the grace time. */
+  async catchUpSoon(): Promise<boolean> {
+    let timer: NodeJS.Timeout | undefined;
+    const outOfPatience = new Promise<false>((resolve) => (timer = setTimeout(resolve, PATIENCE_MS, false)));
+    const answered = this.catchUp().then(
+      () => true,
+      () => false,
+    );
+    const isInTime = await Promise.race([answered, outOfPatience]);
+    clearTimeout(timer);
+    if (!isInTime) this.failedAt ??= performance.now();
+    return isInTime;
   }
 
   /** Called where a credential has ended on this node, so that it does not work for another moment. */
