@@ -55,9 +55,10 @@ export class AccessGuard implements CanActivate {
     const credential = presentedCredential(request, this.inQuery);
     if (!credential) throw new AuthenticationFailed('send X-API-Key or Authorization: Bearer');
     if (!this.methods.has(credential.kind)) throw new AuthenticationFailed(`${credential.kind} is switched off`);
-    const known = ASKED_ANEW.has(access) ? undefined : this.verified.recall(credential);
+    const anew = ASKED_ANEW.has(access);
+    const known = anew ? undefined : this.verified.recall(credential);
     if (known) return this.admit(request, known, access);
-    return this.verify(credential, context).then((principal) => this.admit(request, principal, access));
+    return this.verify(credential, context, anew).then((principal) => this.admit(request, principal, access));
   }
 
   /**
@@ -89,9 +90,10 @@ export class AccessGuard implements CanActivate {
     return principal;
   }
 
-  private async verify(credential: PresentedCredential, context: ExecutionContext) {
+  /** @param anew whether what is remembered counts only if the database says so now */
+  private async verify(credential: PresentedCredential, context: ExecutionContext, anew = false) {
     const isCaughtUp = await this.verified.catchUpSoon();
-    const again = this.verified.recall(credential);
+    const again = anew && !isCaughtUp ? undefined : this.verified.recall(credential);
     if (again) return again;
     if (!isCaughtUp) await this.verified.catchUp();
     const since = this.verified.now;
