@@ -213,7 +213,7 @@ describe('what the service tells of itself', () => {
     const secrets = {
       NODE_ENV: 'production',
       JWT_SECRET: 'b7Qx0mV2nRz8Ks4Lw6Tj1Yp9Hd3Fg5Ac',
-      ADMIN_PASSWORD: 'correct horse battery staple 7',
+      ADMIN_PASSWORD: 'hazel-ferry-copper-lantern-41',
     };
     const [quiet, wished] = await Promise.all([
       startService(secrets),

@@ -101,14 +101,17 @@ async function useEverySecret(client: Client): Promise<Record<string, string>> {
   const first = await logIn(service);
   const renewed = await anyone.post('/v1/auth/refresh', { refresh_token: first.refresh_token });
   const { access_token: accessToken, refresh_token: refreshToken } = renewed.json as typeof first;
-  await keep(anyone.post('/v1/auth/refresh', { refresh_token: first.refresh_token }));
   await keep(as({ 'x-api-key': minted.api_key }), as({ authorization: `Bearer ${accessToken}` }));
   await keep(
     as({ authorization: `Bearer ${accessToken}x` }),
     as({ authorization: `Bearer ${minted.api_key.slice(0, -1)}` }),
   );
   await keep(client.post('/v1/auth/api-keys', { name: 1, secret: secrets.leftOut, permissions: [secrets.leftOut] }));
+  const { refresh_token: next } = (await anyone.post('/v1/auth/refresh', { refresh_token: refreshToken }))
+    .json as typeof first;
+  await keep(anyone.post('/v1/auth/refresh', { refresh_token: first.refresh_token }));
   return {
+    next,
     minted: minted.api_key,
     first: first.refresh_token,
     firstAccess: first.access_token,

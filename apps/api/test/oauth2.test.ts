@@ -81,6 +81,7 @@ describe('a token of the outside issuer', () => {
       namespace: 'shop',
       key_prefixes: [],
       tier: 'pro',
+      cache_size: { used_bytes: expect.any(Number) as number, limit_bytes: 10 * 2 ** 30 },
     });
   });
 
@@ -288,17 +289,21 @@ describe('the configuration', () => {
   test.each<[string, readonly string[], { own: number; outside: number }]>([
     ['jwt', ['api_key', 'jwt'], { own: 200, outside: 401 }],
     ['oauth2', ['api_key', 'oauth2'], { own: 401, outside: 200 }],
-  ])('with %s alone decides whose tokens are taken', async (_, methods, expected) => {
-    const outside = await startIssuer(AUDIENCE);
-    outside.publish(rsa);
-    const service = await startService({
-      ...trusting(outside),
-      SECURITY__AUTHENTICATION__METHODS: JSON.stringify(methods),
-    });
-    const { status: own } = await whoIs(service.client, (await logIn(service)).access_token);
-    const { status } = await whoIs(service.client, outside.token(rsa));
-    expect({ own, outside: status }).toEqual(expected);
-    await service.stop();
-    await outside.stop();
-  });
+  ])(
+    'with %s alone decides whose tokens are taken, and whether there are any of this service',
+    async (_, methods, expected) => {
+      const outside = await startIssuer(AUDIENCE);
+      outside.publish(rsa);
+      const service = await startService({
+        ...trusting(outside),
+        SECURITY__AUTHENTICATION__METHODS: JSON.stringify(methods),
+      });
+      const { adminEmail: email, adminPassword: password } = service.api;
+      const { status: own } = await service.client.with({}).post('/v1/auth/login', { email, password });
+      const { status } = await whoIs(service.client, outside.token(rsa));
+      expect({ own, outside: status }).toEqual(expected);
+      await service.stop();
+      await outside.stop();
+    },
+  );
 });

@@ -45,6 +45,7 @@ describe('every operation', () => {
     expect(open.sort()).toEqual([
       'GET /health/live',
       'GET /health/ready',
+      'GET /v1/auth/jwks',
       'GET /v1/schema/cache.proto',
       'POST /v1/auth/login',
       'POST /v1/auth/refresh',

@@ -1,4 +1,4 @@
-import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { log } from '../logging.js';
 
@@ -9,12 +9,13 @@ const INTERVAL_MS = 3_600_000;
  * write all of it anew, and not what has left the machine since.
  */
 @Injectable()
-export class AuditHeadLog implements OnApplicationBootstrap, OnApplicationShutdown {
+export class AuditHeadLog implements OnApplicationShutdown {
   private timer: NodeJS.Timeout | undefined;
 
   constructor(private readonly database: DataSource) {}
 
-  async onApplicationBootstrap(): Promise<void> {
+  /** To be called once the service has started. */
+  async begin(): Promise<void> {
     await this.tell();
     this.timer = setInterval(() => {
       this.tell().catch((error: unknown) => log.warn({ err: error }, 'could not read the head of the audit log'));
