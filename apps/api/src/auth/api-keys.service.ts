@@ -11,7 +11,7 @@ import {
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager, IsNull } from 'typeorm';
 import { type Actor, AuditLog } from '../platform/audit/audit-log.js';
-import { ResourceNotFound } from '../platform/http/api-error.js';
+import { InsufficientPermissions, ResourceNotFound } from '../platform/http/api-error.js';
 import { LiveConfig } from '../platform/live-config.js';
 import { ApiKeyRecord, RetiredApiKey } from './api-key.entity.js';
 import { hashSecret, keyHint, mintApiKey } from './api-key-format.js';
@@ -107,6 +107,7 @@ export class ApiKeysService {
    */
   change({ by, actor }: Asking, id: string, request: ChangeApiKeyRequest): Promise<ApiKey> {
     return this.withKey(by, id, async (transaction, record) => {
+      refuseRetired(by, record);
       const before = this.view(record);
       Object.assign(record, changesOf(request, record));
       refuseBeyond(by, record);
@@ -126,6 +127,7 @@ export class ApiKeysService {
    */
   rotate({ by, actor }: Asking, id: string, { overlap_seconds }: RotateApiKeyRequest): Promise<CreatedApiKey> {
     return this.withKey(by, id, async (transaction, record) => {
+      refuseRetired(by, record);
       refuseOutliving(by, record.expiresAt);
       const before = this.view(record);
       const key = mintApiKey(record.environment);
@@ -225,6 +227,12 @@ function changesOf(request: ChangeApiKeyRequest, { disabledAt }: ApiKeyRecord): 
 /** Whether a change gives nothing for certain, so that who soon ends may make it. */
 function takesOnly({ name: _, disabled, ...rest }: ChangeApiKeyRequest): boolean {
   return disabled !== false && Object.keys(rest).length === 0;
+}
+
+/** Whoever has the text of yesterday gets by it neither that of tomorrow nor a say in what it may do. */
+function refuseRetired(by: Principal, { id, keyHash }: ApiKeyRecord): void {
+  if (by.id !== id || by.keyHash?.equals(keyHash)) return;
+  throw new InsufficientPermissions({ reason: 'this text of the key was replaced by a rotation' });
 }
 
 function target({ id }: ApiKeyRecord) {
