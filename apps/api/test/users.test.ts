@@ -408,6 +408,29 @@ describe('a change of the own password', () => {
       expectRefused(await there.post('/v1/auth/login', { email: user.email, password: PASSWORD }));
     });
 
+    test('administrators who disable each other at once leave one, also where a third could do without both', async () => {
+      await makeUser({ role: 'admin' });
+      const [a, b] = [await makeUser({ role: 'admin' }), await makeUser({ role: 'admin' })];
+      const [clientA, clientB] = [(await enter(a.email)).client, (await enter(b.email)).client];
+      const statuses = (
+        await Promise.all([
+          change(b.id, { disabled: true }, clientA),
+          there.patch(`${USERS}/${a.id}`, { disabled: true }, { headers: clientB.headers }),
+        ])
+      ).map(({ status }) => status);
+      expect(statuses.filter((status) => status === 200)).toHaveLength(1);
+      expect([401, 403]).toContain(statuses.find((status) => status !== 200));
+    });
+
+    test('an administrator whom one has demoted changes nothing at the other from that moment on', async () => {
+      const former = await makeUser({ role: 'admin' });
+      const { client } = await enter(former.email);
+      const wish = () => there.post(USERS, { email: newEmail(), role: 'viewer' }, { headers: client.headers });
+      expect((await wish()).status).toBe(201);
+      await change(former.id, { role: 'viewer' });
+      expectForbidden(await wish());
+    });
+
     test('administrators who disable each other at once leave one', async () => {
       const others = await list('role=admin&disabled=false');
       const [a, b] = [await makeUser({ role: 'admin' }), await makeUser({ role: 'admin' })];

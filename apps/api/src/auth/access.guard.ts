@@ -13,7 +13,7 @@ import type { Principal } from './principal.js';
 import { RateLimiter } from './rate-limiter.js';
 import { VerifiedCredentials } from './verified-credentials.js';
 
-/** What is remembered may be a moment old, which is too old to give rights away by. */
+/** What is remembered may be a moment old, which is too old to give rights away by: the database is asked each time. */
 const ASKED_ANEW: ReadonlySet<Access> = new Set(['admin:write', 'config:write']);
 
 declare module 'fastify' {
@@ -58,7 +58,8 @@ export class AccessGuard implements CanActivate {
     const anew = ASKED_ANEW.has(access);
     const known = anew ? undefined : this.verified.recall(credential);
     if (known) return this.admit(request, known, access);
-    return this.verify(credential, context, anew).then((principal) => this.admit(request, principal, access));
+    const verification = anew ? this.verifier.verify(credential, context) : this.verify(credential, context);
+    return verification.then((principal) => this.admit(request, principal, access));
   }
 
   /**
@@ -90,10 +91,9 @@ export class AccessGuard implements CanActivate {
     return principal;
   }
 
-  /** @param anew whether what is remembered counts only if the database says so now */
-  private async verify(credential: PresentedCredential, context: ExecutionContext, anew = false) {
+  private async verify(credential: PresentedCredential, context: ExecutionContext) {
     const isCaughtUp = await this.verified.catchUpSoon();
-    const again = anew && !isCaughtUp ? undefined : this.verified.recall(credential);
+    const again = this.verified.recall(credential);
     if (again) return again;
     if (!isCaughtUp) await this.verified.catchUp();
     const since = this.verified.now;

@@ -48,6 +48,7 @@ export class UsersService {
       lastLoginAt: null,
     };
     await this.database.transaction(async (transaction) => {
+      await refuseFormerAdmin(transaction, maker);
       const made = await transaction
         .createQueryBuilder()
         .insert()
@@ -94,7 +95,7 @@ export class UsersService {
     const password = request.password === null ? makePassword() : request.password;
     const passwordHash = password === undefined ? undefined : await hashPassword(password);
     const changed = await this.database.transaction(async (transaction) => {
-      const { user, otherAdmins } = await lockWithAdmins(transaction, id);
+      const { user, otherAdmins } = await lockWithAdmins(transaction, id, changer);
       refuseBeyond(changer, [user.role]);
       const role = request.role ?? user.role;
       const disabledAt = disabledSince(user, request.disabled);
@@ -128,16 +129,35 @@ class UserConflict extends ApiError {
   }
 }
 
+/** Who was an administrator when the request came may be none any more, as after the time that a hash takes. */
+class NoAdminAnyMore extends InsufficientPermissions {
+  constructor() {
+    super({ required: 'a user who is an administrator now' });
+  }
+}
+
+/** Nobody takes the maker's role away until the transaction ends. @throws InsufficientPermissions */
+async function refuseFormerAdmin(transaction: EntityManager, { id }: Principal): Promise<void> {
+  const lock = { mode: 'pessimistic_read' } as const;
+  const maker = await transaction.findOne(User, { where: { id, role: 'admin', disabledAt: IsNull() }, lock });
+  if (!maker) throw new NoAdminAnyMore();
+}
+
 /**
- * A user, and how many enabled administrators there are beside. All of them are locked, in the same order by everybody:
- * of two that are demoted at once the second change sees the first.
+ * A user, and how many enabled administrators there are beside, of whom the changer is one. All of them are locked, in the
+ * same order by everybody: of two that are demoted at once the second change sees the first.
  */
-async function lockWithAdmins(transaction: EntityManager, id: string): Promise<{ user: User; otherAdmins: number }> {
+async function lockWithAdmins(
+  transaction: EntityManager,
+  id: string,
+  changer: Principal,
+): Promise<{ user: User; otherAdmins: number }> {
   const locked = await transaction.find(User, {
     where: [{ id }, { role: 'admin', disabledAt: IsNull() }],
     order: { id: 'ASC' },
     lock: { mode: 'pessimistic_write' },
   });
+  if (!locked.some((each) => each.id === changer.id && isAdmin(each))) throw new NoAdminAnyMore();
   const user = locked.find((each) => each.id === id);
   if (!user) throw new ResourceNotFound('user', id);
   return { user, otherAdmins: locked.filter((each) => each.id !== id && isAdmin(each)).length };
