@@ -9,6 +9,7 @@ import { hash } from '@node-rs/argon2';
 import { startApi } from '../../../tools/harness/api-process.mjs';
 import { eventually } from '../../../tools/harness/eventually.mjs';
 import { type Answer, Client } from './support/client.js';
+import { readAudit } from './support/audit.js';
 import { adminClient } from './support/credentials.js';
 import { query } from './support/database.js';
 import { expectError, expectExactly, expectViolation } from './support/expectations.js';
@@ -212,6 +213,14 @@ describe('a change of a user', () => {
     const { id } = await makeUser();
     expectError(await admin.patch(`${USERS}/${id}`, body), 400, 'INVALID_REQUEST');
     expect((await admin.get(`${USERS}/${id}`)).json).toMatchObject({ role: 'viewer', disabled: false });
+  });
+
+  test('that changes nothing is none: it ends nothing, and the audit log has no entry of it', async () => {
+    const user = await makeUser();
+    const { client } = await enter(user.email);
+    expect((await change(user.id, { role: 'viewer', disabled: false })).json).toMatchObject({ role: 'viewer' });
+    expect((await whoIs(client)).status).toBe(200);
+    expect((await readAudit(admin, { target: user.id, action: 'user.update' })).entries).toEqual([]);
   });
 
   test('of who is not there finds nobody', async () => {

@@ -31,6 +31,7 @@ declare module 'fastify' {
 export class AccessGuard implements CanActivate {
   /** Of each route handler, read from its decorators once. */
   private readonly access = new Map<unknown, Access>();
+  private readonly verifying = new Map<string, Promise<Principal>>();
   private inQuery = true;
   private methods = new Set<string>();
 
@@ -96,10 +97,24 @@ export class AccessGuard implements CanActivate {
     const again = this.verified.recall(credential);
     if (again) return again;
     if (!isCaughtUp) await this.verified.catchUp();
-    const since = this.verified.now;
-    const principal = await this.verifier.verify(credential, context);
-    this.verified.remember(credential, principal, since);
-    return principal;
+    return this.verifyOnce(credential, context);
+  }
+
+  /** Of many requests with a credential that is not known, one has it verified. Not for those after one like it has ended. */
+  private verifyOnce(credential: PresentedCredential, context: ExecutionContext): Promise<Principal> {
+    const since = this.verified.generationOf(credential.kind);
+    const id = `${credential.kind} ${since} ${credential.text}`;
+    const pending = this.verifying.get(id);
+    if (pending) return pending;
+    const verification = this.verifier
+      .verify(credential, context)
+      .then((principal) => {
+        this.verified.remember(credential, principal, since);
+        return principal;
+      })
+      .finally(() => this.verifying.delete(id));
+    this.verifying.set(id, verification);
+    return verification;
   }
 
   private admit(request: FastifyRequest, principal: Principal, access: Access): true | Promise<true> {

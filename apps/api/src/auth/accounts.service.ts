@@ -61,7 +61,7 @@ export class AccountsService {
       const target = { type: 'user', id: user.id };
       await this.audit.record(transaction, { action: 'user.change_password', actor: who, target });
     });
-    this.verified.forgetAll();
+    this.verified.forget('jwt');
   }
 
   /** Checks a password that was counted as an attempt; one that cannot be checked was none. */

@@ -113,7 +113,7 @@ export class ApiKeysService {
       refuseBeyond(by, record);
       if (!takesOnly(request)) refuseOutliving(by, record.expiresAt);
       await transaction.save(record);
-      await this.epochs.advance(transaction);
+      await this.epochs.advance(transaction, 'keys');
       const after = this.view(record);
       await this.audit.record(transaction, { action: 'api_key.change', actor, target: target(record), before, after });
       return after;
@@ -140,7 +140,7 @@ export class ApiKeysService {
       await transaction.insert(RetiredApiKey, { keyHash: record.keyHash, keyId: id, validUntil });
       const text = { keyHash: hashSecret(key), hint: keyHint(key) };
       await transaction.save(Object.assign(record, { ...text, rotatedAt, previousValidUntil: validUntil }));
-      await this.epochs.advance(transaction);
+      await this.epochs.advance(transaction, 'keys');
       const after = this.view(record);
       await this.audit.record(transaction, { action: 'api_key.rotate', actor, target: target(record), before, after });
       return { api_key: key, ...after };
@@ -151,7 +151,7 @@ export class ApiKeysService {
   async revoke({ by, actor }: Asking, id: string): Promise<void> {
     await this.withKey(by, id, async (transaction, record) => {
       await transaction.update(ApiKeyRecord, { id }, { revokedAt: new Date() });
-      await this.epochs.advance(transaction);
+      await this.epochs.advance(transaction, 'keys');
       const before = this.view(record);
       await this.audit.record(transaction, { action: 'api_key.revoke', actor, target: target(record), before });
     });
@@ -172,7 +172,7 @@ export class ApiKeysService {
       refuseBeyond(by, record);
       return change(transaction, record);
     });
-    this.verified.forgetAll();
+    this.verified.forget('api_key');
     return result;
   }
 

@@ -66,24 +66,25 @@ export class SessionsService {
       await this.audit.record(transaction, { action: 'session.reuse', outcome: 'refused', actor: who, target, after });
       return 'ended';
     });
-    if (outcome === 'ended') this.verified.forgetAll();
+    if (outcome === 'ended') this.verified.forget('jwt');
     if (typeof outcome !== 'object') throw new AuthenticationFailed('the refresh token is unknown, expired or used');
     return outcome;
   }
 
   async logout(sessionId: string, who: Actor): Promise<void> {
-    await this.database.transaction(async (transaction) => {
-      if (!(await this.end(transaction, sessionId))) return;
+    const hasEnded = await this.database.transaction(async (transaction) => {
+      if (!(await this.end(transaction, sessionId))) return false;
       const target = { type: 'session', id: sessionId };
       await this.audit.record(transaction, { action: 'user.logout', actor: who, target });
+      return true;
     });
-    this.verified.forgetAll();
+    if (hasEnded) this.verified.forget('jwt');
   }
 
-  /** Ends all sessions of a user, whose row is locked, but one. `verified.forgetAll` is to follow the transaction. */
+  /** Ends all sessions of a user, whose row is locked, but one. `verified.forget` is to follow the transaction. */
   async endAll(transaction: EntityManager, userId: string, exceptId = ''): Promise<void> {
     await transaction.update(Session, { userId, id: Not(exceptId), endedAt: IsNull() }, { endedAt: new Date() });
-    await this.epochs.advance(transaction);
+    await this.epochs.advance(transaction, 'sessions');
   }
 
   /** The user whom a correctly signed token names, if the session is still on. */
@@ -154,7 +155,7 @@ export class SessionsService {
   private async end(transaction: EntityManager, sessionId: string): Promise<boolean> {
     const ended = await transaction.update(Session, { id: sessionId, endedAt: IsNull() }, { endedAt: new Date() });
     if (ended.affected !== 1) return false;
-    await this.epochs.advance(transaction);
+    await this.epochs.advance(transaction, 'sessions');
     return true;
   }
 

@@ -102,10 +102,12 @@ export class UsersService {
       if (isAdmin(user) && !isAdmin({ role, disabledAt }) && otherAdmins === 0) {
         throw new UserConflict('last_admin', 'This is the last administrator: make another one first');
       }
+      const isSame = role === user.role && disabledAt?.getTime() === user.disabledAt?.getTime();
+      if (isSame && passwordHash === undefined) return view(user);
       const replaced = passwordHash === undefined ? {} : { passwordHash, passwordChangedAt: new Date() };
       await transaction.update(User, { id }, { role, disabledAt, ...replaced });
       if (disabledAt || passwordHash !== undefined) await this.sessions.endAll(transaction, id);
-      else await this.epochs.advance(transaction);
+      else await this.epochs.advance(transaction, 'sessions');
       const before = view(user);
       const after: UserView = { ...before, role, disabled: disabledAt !== null };
       await this.audit.record(transaction, {
@@ -117,7 +119,7 @@ export class UsersService {
       });
       return after;
     });
-    this.verified.forgetAll();
+    this.verified.forget('jwt');
     return { ...changed, ...(request.password === null && password !== undefined && { password }) };
   }
 }
