@@ -6,16 +6,18 @@ import { mintApiKey } from '../src/auth/api-key-format.js';
 import { type Answer, Client } from './support/client.js';
 import { adminClient, logIn } from './support/credentials.js';
 import { eventually } from '../../../tools/harness/eventually.mjs';
+import { query } from './support/database.js';
 import { expectError, expectExactly, expectViolation } from './support/expectations.js';
 import { mintKey } from './support/keys.js';
 import { type Service, startService, STORES } from './support/service.js';
 
 const KEYS = '/v1/auth/api-keys';
+const JWT_SECRET = 'a secret of this test, long enough to sign tokens with';
 
 let service: Service;
 let admin: Client;
 beforeAll(async () => {
-  service = await startService();
+  service = await startService({ JWT_SECRET });
   admin = await adminClient(service);
 });
 afterAll(() => service.stop());
@@ -270,7 +272,7 @@ describe('an API key', () => {
   let there: Client;
   beforeAll(async () => {
     const { apiKey } = service.api;
-    second = await startApi({ env: { LOG_LEVEL: 'warn', ...service.stores, BOOTSTRAP_API_KEY: apiKey } });
+    second = await startApi({ env: { LOG_LEVEL: 'warn', ...service.stores, BOOTSTRAP_API_KEY: apiKey, JWT_SECRET } });
     there = new Client(second.url);
   });
   afterAll(() => second.stop());
@@ -298,13 +300,13 @@ describe('an API key', () => {
   });
 
   /** Runs a task while nobody can look an API key up. */
-  async function withKeysLocked(task: (postgres: Postgres) => Promise<void>): Promise<void> {
+  async function withKeysLocked(task: () => Promise<void>): Promise<void> {
     const postgres = new Postgres({ connectionString: service.stores['DATABASE_URL'] });
     await postgres.connect();
     try {
       await postgres.query('BEGIN');
       await postgres.query('LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE');
-      await task(postgres);
+      await task();
     } finally {
       await postgres.end();
     }
@@ -331,12 +333,11 @@ describe('an API key', () => {
 
   test('of many requests at once with a key that a node does not know, one looks it up', async () => {
     const { api_key: key } = await mintKey(admin, { tier: 'enterprise' });
-    const isLookUp = `wait_event_type = 'Lock' AND query LIKE 'SELECT%key_hash%'`;
+    const waiting = `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+       AND query LIKE 'SELECT%key_hash%'`;
+    const lookUps = async () => (await query(service, waiting)).length;
     let answers: Promise<Answer[]> | undefined;
-    await withKeysLocked(async (postgres) => {
-      const lookUps = async () =>
-        (await postgres.query(`SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND ${isLookUp}`))
-          .rowCount;
+    await withKeysLocked(async () => {
       answers = Promise.all(
         Array.from({ length: 30 }, () => there.get('/v1/auth/me', { headers: { 'x-api-key': key } })),
       );
