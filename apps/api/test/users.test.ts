@@ -238,11 +238,13 @@ describe('a change of a user', () => {
     expectRefused(await whoIs(client));
   });
 
-  test('and none at all is made by an API key, which has one namespace while users have all', async () => {
+  test('and none at all is made or seen by an API key, which has one namespace while users have all', async () => {
     const user = await makeUser();
     const { api_key: key } = await mintKey(admin, { permissions: ['*'], tier: 'enterprise' });
     for (const client of [service.client, service.client.with({ 'x-api-key': key })]) {
       expectForbidden(await client.post(USERS, { email: newEmail(), role: 'viewer' }));
+      expectForbidden(await client.get(USERS));
+      expectForbidden(await client.get(`${USERS}/${user.id}`));
       for (const fields of [{ role: 'admin' }, { disabled: true }, { password: null }]) {
         expectForbidden(await change(user.id, fields, client));
       }

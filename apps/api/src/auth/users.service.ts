@@ -65,7 +65,9 @@ export class UsersService {
     return { ...view(user), ...(request.password === undefined && { password }) };
   }
 
-  async list({ role, disabled, email, cursor, limit }: UserQuery): Promise<UserList> {
+  /** @throws InsufficientPermissions */
+  async list(viewer: Principal, { role, disabled, email, cursor, limit }: UserQuery): Promise<UserList> {
+    refuseLimited(viewer);
     const query = this.database
       .getRepository(User)
       .createQueryBuilder('each')
@@ -81,8 +83,9 @@ export class UsersService {
     return { users: page.map(view), cursor: last ? writeCursor(last.email) : null };
   }
 
-  /** @throws ResourceNotFound */
-  async read(id: string): Promise<UserView> {
+  /** @throws ResourceNotFound, InsufficientPermissions */
+  async read(viewer: Principal, id: string): Promise<UserView> {
+    refuseLimited(viewer);
     const user = await this.database.getRepository(User).findOneBy({ id });
     if (!user) throw new ResourceNotFound('user', id);
     return view(user);
@@ -184,6 +187,12 @@ function refuseBeyond({ namespace, keyPrefixes, grants }: Principal, roles: read
     roles.flatMap((role) => ROLE_GRANTS[role]),
   );
   if (lacking.length > 0) throw new InsufficientPermissions({ cannot_grant: lacking });
+}
+
+/** Users reach every namespace, so who is limited to one learns nothing about them. */
+function refuseLimited({ namespace, keyPrefixes }: Principal): void {
+  if (namespace === null && keyPrefixes.length === 0) return;
+  throw new InsufficientPermissions({ reason: 'users are those of every namespace, and these credentials have one' });
 }
 
 /** A stolen access token must be of no use for taking the account over. */
