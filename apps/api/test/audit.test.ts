@@ -86,6 +86,12 @@ describe('an entry', () => {
     client.close();
   });
 
+  test('is made of the first administrator', async () => {
+    const [entry] = await readWholeAudit(admin, { action: 'user.create', actor: 'bootstrap' });
+    expect(entry).toMatchObject({ actor: { type: 'system' }, after: { email: service.api.adminEmail, role: 'admin' } });
+    expect(JSON.stringify(entry)).not.toContain('argon2');
+  });
+
   test('is made of a wish to hand on more than somebody has', async () => {
     const { id, client } = await keyWith({ permissions: ['admin:write'] });
     const wish = { name: 'more', permissions: ['*'] };

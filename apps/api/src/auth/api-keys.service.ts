@@ -21,7 +21,8 @@ import { CredentialEpoch } from './credential-epoch.js';
 import type { Principal } from './principal.js';
 import { VerifiedCredentials } from './verified-credentials.js';
 
-const BOOTSTRAP: Actor = { type: 'system', id: null, name: 'bootstrap', address: null, request_id: null };
+/** Who acts at the first start. */
+export const BOOTSTRAP: Actor = { type: 'system', id: null, name: 'bootstrap', address: null, request_id: null };
 
 /** What somebody asks for: by which rights, and as the audit log names them. */
 export interface Asking {
