@@ -39,7 +39,8 @@ const needsPermission = (operation: Operation): operation is Operation & { 'x-pe
   !['public', 'authenticated'].includes(operation['x-permission']);
 
 /** Users are those of every namespace: no API key learns who they are, whatever it may do. */
-const isForUsers = ({ path, method }: Operation) => path.startsWith('/v1/admin/users') && method !== 'POST';
+const isForUsers = ({ path, method }: Operation) =>
+  path.startsWith('/v1/admin/users') && ['GET', 'HEAD'].includes(method);
 
 describe('every operation', () => {
   test('declares who may call it', () => {
