@@ -2,7 +2,7 @@ import { type CreatedApiKey, createdApiKeySchema } from '@cache-system/contracts
 import { startApi } from '../../../tools/harness/api-process.mjs';
 import { eventually } from '../../../tools/harness/eventually.mjs';
 import { createTemporaryFolder } from '../../../tools/harness/tied-process.mjs';
-import { Client, entryPath } from './support/client.js';
+import { type Answer, Client, entryPath } from './support/client.js';
 import { adminClient } from './support/credentials.js';
 import { expectError, expectExactly, expectViolation } from './support/expectations.js';
 import { mintKey } from './support/keys.js';
@@ -25,6 +25,11 @@ async function rotated({ key_id: id }: CreatedApiKey, overlapSeconds: number, by
   const answer = await by.post(`${KEYS}/${id}/rotate`, { overlap_seconds: overlapSeconds });
   expect({ status: answer.status, json: answer.json }).toMatchObject({ status: 200 });
   return expectExactly(createdApiKeySchema, answer.json);
+}
+
+function expectRetired(answer: Answer): void {
+  const { reason } = expectError(answer, 403, 'INSUFFICIENT_PERMISSIONS');
+  expect(reason).toBe('this text of the key was replaced by a rotation');
 }
 
 describe('a key that is rotated', () => {
@@ -155,9 +160,30 @@ describe('a rotation', () => {
     const made = await mintKey(admin, { permissions: ['admin:write'] });
     const next = await rotated(made, 600, using(made));
     const byTheOld = await using(made).post(`${KEYS}/${made.key_id}/rotate`, { overlap_seconds: 600 });
-    // Whoever has the text of yesterday does not get that of tomorrow by it.
-    expect(expectError(byTheOld, 403, 'INSUFFICIENT_PERMISSIONS')).toEqual({ cannot_grant: ['expires_at'] });
+    expectRetired(byTheOld);
     expect(await statusOf(await rotated(next, 600, using(next)))).toBe(200);
+  });
+
+  test('nor a change is open to the old text, also where the key ends before the overlap', async () => {
+    const made = await mintKey(admin, { permissions: ['admin:write'], expires_in: 300 });
+    await rotated(made, 600);
+    const at = `${KEYS}/${made.key_id}`;
+    expectRetired(await using(made).post(`${at}/rotate`, { overlap_seconds: 600 }));
+    for (const fields of [{ name: 'mine' }, { disabled: true }, { expires_in: 200 }]) {
+      expectRetired(await using(made).patch(at, fields));
+    }
+    expect((await admin.get(at)).json).toMatchObject({ name: made.name, disabled: false, expires_at: made.expires_at });
+    expect((await using(made).delete(at)).status).toBe(204);
+  });
+
+  test('by the key itself, many times at once, gives one new text', async () => {
+    const made = await mintKey(admin, { permissions: ['admin:write'] });
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, () => using(made).post(`${KEYS}/${made.key_id}/rotate`, { overlap_seconds: 600 })),
+    );
+    const [won, ...more] = answers.filter(({ status }) => status === 200);
+    expect(more).toHaveLength(0);
+    for (const answer of answers.filter((each) => each !== won)) expectRetired(answer);
   });
 
   test('gives nobody a key that outlives their own', async () => {

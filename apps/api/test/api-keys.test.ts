@@ -1,20 +1,23 @@
 import { type ApiKey, apiKeyListSchema, apiKeySchema, type CreatedApiKey } from '@cache-system/contracts';
+import { Client as Postgres } from 'pg';
 import { startApi } from '../../../tools/harness/api-process.mjs';
 import { createTemporaryFolder } from '../../../tools/harness/tied-process.mjs';
 import { mintApiKey } from '../src/auth/api-key-format.js';
 import { type Answer, Client } from './support/client.js';
-import { adminClient } from './support/credentials.js';
+import { adminClient, logIn } from './support/credentials.js';
 import { eventually } from '../../../tools/harness/eventually.mjs';
+import { query } from './support/database.js';
 import { expectError, expectExactly, expectViolation } from './support/expectations.js';
 import { mintKey } from './support/keys.js';
 import { type Service, startService, STORES } from './support/service.js';
 
 const KEYS = '/v1/auth/api-keys';
+const JWT_SECRET = 'a secret of this test, long enough to sign tokens with';
 
 let service: Service;
 let admin: Client;
 beforeAll(async () => {
-  service = await startService();
+  service = await startService({ JWT_SECRET });
   admin = await adminClient(service);
 });
 afterAll(() => service.stop());
@@ -269,7 +272,7 @@ describe('an API key', () => {
   let there: Client;
   beforeAll(async () => {
     const { apiKey } = service.api;
-    second = await startApi({ env: { LOG_LEVEL: 'warn', ...service.stores, BOOTSTRAP_API_KEY: apiKey } });
+    second = await startApi({ env: { LOG_LEVEL: 'warn', ...service.stores, BOOTSTRAP_API_KEY: apiKey, JWT_SECRET } });
     there = new Client(second.url);
   });
   afterAll(() => second.stop());
@@ -294,6 +297,56 @@ describe('an API key', () => {
     });
     expect(lastGrantAt - revokedAt).toBeLessThan(1000);
     expectRefused(await ask());
+  });
+
+  /** Runs a task while nobody can look an API key up. */
+  async function withKeysLocked(task: () => Promise<void>): Promise<void> {
+    const postgres = new Postgres({ connectionString: service.stores['DATABASE_URL'] });
+    await postgres.connect();
+    try {
+      await postgres.query('BEGIN');
+      await postgres.query('LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE');
+      await task();
+    } finally {
+      await postgres.end();
+    }
+  }
+
+  test('a logout makes none look its API keys up again', async () => {
+    const { api_key: key } = await mintKey(admin, { tier: 'enterprise' });
+    const headers = { 'x-api-key': key };
+    const { access_token: token } = await logIn(service);
+    const session = { headers: { authorization: `Bearer ${token}` } };
+    const nodes = [service.client.with({}), there];
+    for (const node of nodes) {
+      expect((await node.get('/v1/auth/me', { headers })).status).toBe(200);
+      expect((await node.get('/v1/auth/me', session)).status).toBe(200);
+    }
+    await withKeysLocked(async () => {
+      expect((await nodes[0]!.post('/v1/auth/logout', undefined, session)).status).toBe(204);
+      for (const node of nodes) {
+        await eventually('the session is over', async () => (await node.get('/v1/auth/me', session)).status === 401);
+        expect((await node.get('/v1/auth/me', { headers })).status).toBe(200);
+      }
+    });
+  });
+
+  test('of many requests at once with a key that a node does not know, one looks it up', async () => {
+    const { api_key: key } = await mintKey(admin, { tier: 'enterprise' });
+    const waiting = `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+       AND query LIKE 'SELECT%key_hash%'`;
+    const lookUps = async () => (await query(service, waiting)).length;
+    let answers: Promise<Answer[]> | undefined;
+    await withKeysLocked(async () => {
+      answers = Promise.all(
+        Array.from({ length: 30 }, () => there.get('/v1/auth/me', { headers: { 'x-api-key': key } })),
+      );
+      await eventually('it is looked up', async () => (await lookUps()) !== 0);
+      // Whoever asks after all of them is answered: they have been taken in.
+      expectRefused(await there.get('/v1/auth/me'));
+      expect(await lookUps()).toBe(1);
+    });
+    expect((await answers!).map(({ status }) => status)).toEqual(Array<number>(30).fill(200));
   });
 });
 

@@ -76,6 +76,22 @@ describe('an entry', () => {
     client.close();
   });
 
+  test('is made of a request that was refused however its path is written', async () => {
+    const { id, client } = await keyWith({ permissions: ['cache:read'] });
+    expectError(await client.get('/v1/%61dmin/users'), 403, 'INSUFFICIENT_PERMISSIONS');
+    await eventually('the refusal is in the log', async () => {
+      const { entries } = await readAudit(admin, { actor: id });
+      return entries.some(({ target }) => target?.id === 'GET /v1/%61dmin/users');
+    });
+    client.close();
+  });
+
+  test('is made of the first administrator', async () => {
+    const [entry] = await readWholeAudit(admin, { action: 'user.create', actor: 'bootstrap' });
+    expect(entry).toMatchObject({ actor: { type: 'system' }, after: { email: service.api.adminEmail, role: 'admin' } });
+    expect(JSON.stringify(entry)).not.toContain('argon2');
+  });
+
   test('is made of a wish to hand on more than somebody has', async () => {
     const { id, client } = await keyWith({ permissions: ['admin:write'] });
     const wish = { name: 'more', permissions: ['*'] };

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startApi } from '../../../tools/harness/api-process.mjs';
 import { type Answer, Client } from './support/client.js';
 import { adminClient } from './support/credentials.js';
+import { query } from './support/database.js';
 import { expectError } from './support/expectations.js';
 import { type Service, startService, STORES } from './support/service.js';
 
@@ -158,6 +159,19 @@ describe('failed logins', () => {
     expect(through).toBeLessThanOrEqual(allowed);
   });
 });
+
+(STORES === 'real' ? test : test.skip)(
+  'failures are forgotten after an hour, also where people log in meanwhile',
+  async () => {
+    const [client, email] = [stranger(), await somebody()];
+    for (let each = 0; each < FREE_OF_ACCOUNT; each++) expect((await guess(stranger(), email)).status).toBe(401);
+    for (let half = 0; half < 2; half++) {
+      await query(service, `UPDATE login_failures SET attempted_at = attempted_at - interval '35 minutes'`);
+      expect((await logIn(client, email)).status).toBe(200);
+    }
+    for (let each = 0; each < FREE_OF_ACCOUNT; each++) expect((await guess(stranger(), email)).status).toBe(401);
+  },
+);
 
 /** Everything of an answer but what differs between any two: ids and times. */
 function told({ status, headers, json }: Answer) {

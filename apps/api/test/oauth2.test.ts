@@ -198,7 +198,7 @@ test('claims map by a text of words too, and can name the namespace', async () =
 
 describe('the keys of the issuer', () => {
   test('are fetched once, and not for made-up key ids, however many', async () => {
-    await withIssuer({ jwks_cooldown: 3600 }, async (issuer, { client }) => {
+    await withIssuer({ jwks_cooldown: 3600, jwks_max_age: 3600 }, async (issuer, { client }) => {
       const token = issuer.token(rsa, roles('reader'));
       const first = await Promise.all(Array.from({ length: 20 }, () => whoIs(client, token)));
       expect(first.map(({ status }) => status)).toEqual(Array(20).fill(200));

@@ -308,6 +308,29 @@ describe('a session', () => {
     expectRefused(await refresh(pair.refresh_token));
   });
 
+  test('a session that is out ends by the settings of now, when they have become shorter', async () => {
+    const [idle, old] = [await logIn(service), await logIn(service)];
+    const minutesAgo = `now() - interval '10 minutes'`;
+    await query(service, `UPDATE refresh_tokens SET issued_at = ${minutesAgo} WHERE session_id = $1`, [
+      sessionOf(idle),
+    ]);
+    await query(service, `UPDATE sessions SET created_at = ${minutesAgo} WHERE id = $1`, [sessionOf(old)]);
+    const shorter = Object.fromEntries(
+      ['SESSION_TIMEOUT', 'SESSION_MAX_AGE'].map((setting) => [`SECURITY__AUTHENTICATION__${setting}`, '300']),
+    );
+    const strict = await startApi({ env: { LOG_LEVEL: 'warn', ...service.stores, JWT_SECRET, ...shorter } });
+    try {
+      const there = new Client(strict.url);
+      expectRefused(await there.post('/v1/auth/refresh', { refresh_token: idle.refresh_token }));
+      const headers = { authorization: `Bearer ${old.access_token}` };
+      expectRefused(await there.get('/v1/auth/me', { headers }));
+    } finally {
+      await strict.stop();
+    }
+    expect((await whoIs(old.access_token)).status).toBe(200);
+    await refreshed(idle.refresh_token);
+  });
+
   test('a session ends however often it was refreshed', async () => {
     const pair = await logIn(service);
     const born = (daysAgo: number) =>

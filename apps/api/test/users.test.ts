@@ -9,6 +9,7 @@ import { hash } from '@node-rs/argon2';
 import { startApi } from '../../../tools/harness/api-process.mjs';
 import { eventually } from '../../../tools/harness/eventually.mjs';
 import { type Answer, Client } from './support/client.js';
+import { readAudit } from './support/audit.js';
 import { adminClient } from './support/credentials.js';
 import { query } from './support/database.js';
 import { expectError, expectExactly, expectViolation } from './support/expectations.js';
@@ -214,6 +215,14 @@ describe('a change of a user', () => {
     expect((await admin.get(`${USERS}/${id}`)).json).toMatchObject({ role: 'viewer', disabled: false });
   });
 
+  test('that changes nothing is none: it ends nothing, and the audit log has no entry of it', async () => {
+    const user = await makeUser();
+    const { client } = await enter(user.email);
+    expect((await change(user.id, { role: 'viewer', disabled: false })).json).toMatchObject({ role: 'viewer' });
+    expect((await whoIs(client)).status).toBe(200);
+    expect((await readAudit(admin, { target: user.id, action: 'user.update' })).entries).toEqual([]);
+  });
+
   test('of who is not there finds nobody', async () => {
     expectError(await change('usr_not_there', { disabled: true }), 404, 'RESOURCE_NOT_FOUND');
     expectError(await admin.get(`${USERS}/usr_not_there`), 404, 'RESOURCE_NOT_FOUND');
@@ -229,11 +238,13 @@ describe('a change of a user', () => {
     expectRefused(await whoIs(client));
   });
 
-  test('and none at all is made by an API key, which has one namespace while users have all', async () => {
+  test('and none at all is made or seen by an API key, which has one namespace while users have all', async () => {
     const user = await makeUser();
     const { api_key: key } = await mintKey(admin, { permissions: ['*'], tier: 'enterprise' });
     for (const client of [service.client, service.client.with({ 'x-api-key': key })]) {
       expectForbidden(await client.post(USERS, { email: newEmail(), role: 'viewer' }));
+      expectForbidden(await client.get(USERS));
+      expectForbidden(await client.get(`${USERS}/${user.id}`));
       for (const fields of [{ role: 'admin' }, { disabled: true }, { password: null }]) {
         expectForbidden(await change(user.id, fields, client));
       }
@@ -406,6 +417,29 @@ describe('a change of the own password', () => {
       });
       expect(lastGrantAt - disabledAt).toBeLessThan(1000);
       expectRefused(await there.post('/v1/auth/login', { email: user.email, password: PASSWORD }));
+    });
+
+    test('administrators who disable each other at once leave one, also where a third could do without both', async () => {
+      await makeUser({ role: 'admin' });
+      const [a, b] = [await makeUser({ role: 'admin' }), await makeUser({ role: 'admin' })];
+      const [clientA, clientB] = [(await enter(a.email)).client, (await enter(b.email)).client];
+      const statuses = (
+        await Promise.all([
+          change(b.id, { disabled: true }, clientA),
+          there.patch(`${USERS}/${a.id}`, { disabled: true }, { headers: clientB.headers }),
+        ])
+      ).map(({ status }) => status);
+      expect(statuses.filter((status) => status === 200)).toHaveLength(1);
+      expect([401, 403]).toContain(statuses.find((status) => status !== 200));
+    });
+
+    test('an administrator whom one has demoted changes nothing at the other from that moment on', async () => {
+      const former = await makeUser({ role: 'admin' });
+      const { client } = await enter(former.email);
+      const wish = () => there.post(USERS, { email: newEmail(), role: 'viewer' }, { headers: client.headers });
+      expect((await wish()).status).toBe(201);
+      await change(former.id, { role: 'viewer' });
+      expectForbidden(await wish());
     });
 
     test('administrators who disable each other at once leave one', async () => {

@@ -77,6 +77,10 @@ export const oauth2Schema = z
       description: 'Seconds after `jwks_max_age` in which known keys go on counting while the issuer does not answer',
     }),
   })
+  .refine(({ jwks_max_age, jwks_cooldown }) => jwks_cooldown <= jwks_max_age, {
+    path: ['jwks_cooldown'],
+    error: 'must not be longer than jwks_max_age',
+  })
   .superRefine(({ jwks_uri, allowed_hosts }, context) => {
     const { protocol, host, hostname } = new URL(jwks_uri);
     if (protocol === 'https:' || allowed_hosts.some((allowed) => allowed === host || allowed === hostname)) return;

@@ -45,20 +45,24 @@ export class UsersController {
   @Get()
   @Requires('admin:read')
   @ApiQueries(userQuerySchema)
-  @ApiOperation({ summary: 'List the users', description: 'By page, in the order of their e-mail addresses.' })
+  @ApiOperation({
+    summary: 'List the users',
+    description:
+      'By page, in the order of their e-mail addresses. Not for an API key: it has one namespace, and users reach all.',
+  })
   @ApiOkResponse({ standardSchema: userListSchema, example: examples.userList })
   @ApiErrors('INVALID_REQUEST')
-  listUsers(@Query({ schema: userQuerySchema }) query: UserQuery): Promise<UserList> {
-    return this.users.list(query);
+  listUsers(@Req() request: FastifyRequest, @Query({ schema: userQuerySchema }) query: UserQuery): Promise<UserList> {
+    return this.users.list(caller(request), query);
   }
 
   @Get(':id')
   @Requires('admin:read')
-  @ApiOperation({ summary: 'Read a user', description: 'By the id that the list shows.' })
+  @ApiOperation({ summary: 'Read a user', description: 'By the id that the list shows. Not for an API key.' })
   @ApiOkResponse({ standardSchema: userSchema, example: examples.user })
   @ApiErrors('RESOURCE_NOT_FOUND')
-  readUser(@Param('id') id: string): Promise<UserView> {
-    return this.users.read(id);
+  readUser(@Req() request: FastifyRequest, @Param('id') id: string): Promise<UserView> {
+    return this.users.read(caller(request), id);
   }
 
   @Patch(':id')

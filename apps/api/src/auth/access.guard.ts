@@ -13,7 +13,7 @@ import type { Principal } from './principal.js';
 import { RateLimiter } from './rate-limiter.js';
 import { VerifiedCredentials } from './verified-credentials.js';
 
-/** What is remembered may be a moment old, which is too old to give rights away by. */
+/** What is remembered may be a moment old, which is too old to give rights away by: the database is asked each time. */
 const ASKED_ANEW: ReadonlySet<Access> = new Set(['admin:write', 'config:write']);
 
 declare module 'fastify' {
@@ -31,6 +31,7 @@ declare module 'fastify' {
 export class AccessGuard implements CanActivate {
   /** Of each route handler, read from its decorators once. */
   private readonly access = new Map<unknown, Access>();
+  private readonly verifying = new Map<string, Promise<Principal>>();
   private inQuery = true;
   private methods = new Set<string>();
 
@@ -58,7 +59,8 @@ export class AccessGuard implements CanActivate {
     const anew = ASKED_ANEW.has(access);
     const known = anew ? undefined : this.verified.recall(credential);
     if (known) return this.admit(request, known, access);
-    return this.verify(credential, context, anew).then((principal) => this.admit(request, principal, access));
+    const verification = anew ? this.verifier.verify(credential, context) : this.verify(credential, context);
+    return verification.then((principal) => this.admit(request, principal, access));
   }
 
   /**
@@ -90,16 +92,29 @@ export class AccessGuard implements CanActivate {
     return principal;
   }
 
-  /** @param anew whether what is remembered counts only if the database says so now */
-  private async verify(credential: PresentedCredential, context: ExecutionContext, anew = false) {
+  private async verify(credential: PresentedCredential, context: ExecutionContext) {
     const isCaughtUp = await this.verified.catchUpSoon();
-    const again = anew && !isCaughtUp ? undefined : this.verified.recall(credential);
+    const again = this.verified.recall(credential);
     if (again) return again;
     if (!isCaughtUp) await this.verified.catchUp();
-    const since = this.verified.now;
-    const principal = await this.verifier.verify(credential, context);
-    this.verified.remember(credential, principal, since);
-    return principal;
+    return this.verifyOnce(credential, context);
+  }
+
+  /** Of many requests with a credential that is not known, one has it verified. Not for those after one like it has ended. */
+  private verifyOnce(credential: PresentedCredential, context: ExecutionContext): Promise<Principal> {
+    const since = this.verified.generationOf(credential.kind);
+    const id = `${credential.kind} ${since} ${credential.text}`;
+    const pending = this.verifying.get(id);
+    if (pending) return pending;
+    const verification = this.verifier
+      .verify(credential, context)
+      .then((principal) => {
+        this.verified.remember(credential, principal, since);
+        return principal;
+      })
+      .finally(() => this.verifying.delete(id));
+    this.verifying.set(id, verification);
+    return verification;
   }
 
   private admit(request: FastifyRequest, principal: Principal, access: Access): true | Promise<true> {

@@ -29,10 +29,11 @@ export class AccountsService {
     this.sessions.refuseWithoutTokens();
     const email = request.email.toLowerCase();
     const attempt = await this.slowDown.begin(email, who.address);
-    const user = await this.database.getRepository(User).findOneBy({ email });
-    const matches = await this.check(attempt, user?.passwordHash, request.password);
-    const pair =
-      user && !user.disabledAt && matches ? await this.enter(user, request.password, attempt, who) : undefined;
+    const pair = await this.orTakeBack(attempt, async () => {
+      const user = await this.database.getRepository(User).findOneBy({ email });
+      const matches = await verifyPassword(user?.passwordHash, request.password);
+      return user && !user.disabledAt && matches ? this.enter(user, request.password, attempt, who) : undefined;
+    });
     if (pair) return pair;
     await this.refused('user.login', email, who);
     throw new AuthenticationFailed('wrong e-mail or password');
@@ -47,12 +48,26 @@ export class AccountsService {
     const user = await this.database.getRepository(User).findOneBy({ id: caller.id });
     if (!user || caller.sessionId === null) throw new InsufficientPermissions({ required: 'a user who has logged in' });
     const attempt = await this.slowDown.begin(user.email, who.address);
-    const matches = await this.check(attempt, user.passwordHash, request.current_password);
-    if (!matches) {
+    const hasChanged = await this.orTakeBack(attempt, async () => {
+      if (!(await verifyPassword(user.passwordHash, request.current_password))) return false;
+      await this.replacePassword(user, request.new_password, attempt, caller, who);
+      return true;
+    });
+    if (!hasChanged) {
       await this.refused('user.change_password', user.email, who);
       throw new InvalidRequest([{ path: 'current_password', reason: 'is wrong' }]);
     }
-    const passwordHash = await hashPassword(request.new_password);
+    this.verified.forget('jwt');
+  }
+
+  private async replacePassword(
+    user: User,
+    password: string,
+    attempt: Attempt,
+    caller: Principal,
+    who: Actor,
+  ): Promise<void> {
+    const passwordHash = await hashPassword(password);
     await this.database.transaction(async (transaction) => {
       if (!(await lockUnchanged(transaction, user))) throw new PasswordChanged();
       await transaction.update(User, { id: user.id }, { passwordHash, passwordChangedAt: new Date() });
@@ -61,13 +76,12 @@ export class AccountsService {
       const target = { type: 'user', id: user.id };
       await this.audit.record(transaction, { action: 'user.change_password', actor: who, target });
     });
-    this.verified.forgetAll();
   }
 
-  /** Checks a password that was counted as an attempt; one that cannot be checked was none. */
-  private async check(attempt: Attempt, passwordHash: string | undefined, password: string): Promise<boolean> {
+  /** Does what was counted as an attempt; what fails for another reason than a wrong password was none. */
+  private async orTakeBack<T>(attempt: Attempt, task: () => Promise<T>): Promise<T> {
     try {
-      return await verifyPassword(passwordHash, password);
+      return await task();
     } catch (error) {
       await this.slowDown.takeBack(attempt);
       throw error;

@@ -17,16 +17,16 @@ export class ApiKeyAuthentication {
     if (isMistyped(key)) return undefined;
     const keyHash = hashSecret(key);
     const current = await this.database.getRepository(ApiKeyRecord).findOneBy({ keyHash });
-    if (current) return timingSafeEqual(current.keyHash, keyHash) ? principalOf(current, Infinity) : undefined;
+    if (current) return timingSafeEqual(current.keyHash, keyHash) ? principalOf(current, keyHash, Infinity) : undefined;
     // A rotation moves a hash from there to here in one step, so that looking in this order misses none.
     const retired = await this.database.getRepository(RetiredApiKey).findOneBy({ keyHash });
     if (!retired || !timingSafeEqual(retired.keyHash, keyHash)) return undefined;
     const record = await this.database.getRepository(ApiKeyRecord).findOneBy({ id: retired.keyId });
-    return record ? principalOf(record, retired.validUntil.getTime()) : undefined;
+    return record ? principalOf(record, keyHash, retired.validUntil.getTime()) : undefined;
   }
 }
 
-function principalOf(record: ApiKeyRecord, textValidUntilMs: number): Principal | undefined {
+function principalOf(record: ApiKeyRecord, keyHash: Buffer, textValidUntilMs: number): Principal | undefined {
   const expiresAtMs = Math.min(record.expiresAt?.getTime() ?? Infinity, textValidUntilMs);
   if (stateOf(record) !== 'active' || expiresAtMs <= Date.now()) return undefined;
   return principal({
@@ -41,6 +41,7 @@ function principalOf(record: ApiKeyRecord, textValidUntilMs: number): Principal 
     rateLimit: record.rateLimit,
     allowedIps: allowedIps(record.allowedIps),
     sessionId: null,
+    keyHash,
     expiresAtMs,
   });
 }

@@ -12,7 +12,7 @@ const GRANULARITY_SECONDS = 60;
 export class ApiKeyUses implements OnModuleInit, OnApplicationShutdown {
   private used = new Set<string>();
   private timer: NodeJS.Timeout | undefined;
-  private writing: Promise<void> = Promise.resolve();
+  private writing: Promise<void> | undefined;
 
   constructor(private readonly database: DataSource) {}
 
@@ -23,6 +23,7 @@ export class ApiKeyUses implements OnModuleInit, OnApplicationShutdown {
   /** After the last request, while the database is there. */
   async onApplicationShutdown(): Promise<void> {
     clearInterval(this.timer);
+    await this.writing;
     await this.write();
   }
 
@@ -31,8 +32,9 @@ export class ApiKeyUses implements OnModuleInit, OnApplicationShutdown {
     if (type === 'api_key') this.used.add(id);
   }
 
+  /** One at a time: while the database is slow, what is used meanwhile goes with the next. */
   private write(): Promise<void> {
-    this.writing = this.writing.then(() => this.writeUsed());
+    this.writing ??= this.writeUsed().finally(() => (this.writing = undefined));
     return this.writing;
   }
 
@@ -42,8 +44,11 @@ export class ApiKeyUses implements OnModuleInit, OnApplicationShutdown {
     this.used.clear();
     try {
       await this.database.query(
-        `UPDATE api_keys SET last_used_at = now()
-         WHERE id = ANY($1) AND (last_used_at IS NULL OR last_used_at < now() - $2 * interval '1 second')`,
+        // Locked in the same order by every node, so that none waits for another in a circle.
+        `UPDATE api_keys SET last_used_at = now() WHERE id IN (
+           SELECT id FROM api_keys
+           WHERE id = ANY($1) AND (last_used_at IS NULL OR last_used_at < now() - $2 * interval '1 second')
+           ORDER BY id FOR NO KEY UPDATE)`,
         [ids, GRANULARITY_SECONDS],
       );
     } catch (error) {

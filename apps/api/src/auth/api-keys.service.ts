@@ -11,7 +11,7 @@ import {
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager, IsNull } from 'typeorm';
 import { type Actor, AuditLog } from '../platform/audit/audit-log.js';
-import { ResourceNotFound } from '../platform/http/api-error.js';
+import { InsufficientPermissions, ResourceNotFound } from '../platform/http/api-error.js';
 import { LiveConfig } from '../platform/live-config.js';
 import { ApiKeyRecord, RetiredApiKey } from './api-key.entity.js';
 import { hashSecret, keyHint, mintApiKey } from './api-key-format.js';
@@ -21,7 +21,8 @@ import { CredentialEpoch } from './credential-epoch.js';
 import type { Principal } from './principal.js';
 import { VerifiedCredentials } from './verified-credentials.js';
 
-const BOOTSTRAP: Actor = { type: 'system', id: null, name: 'bootstrap', address: null, request_id: null };
+/** Who acts at the first start. */
+export const BOOTSTRAP: Actor = { type: 'system', id: null, name: 'bootstrap', address: null, request_id: null };
 
 /** What somebody asks for: by which rights, and as the audit log names them. */
 export interface Asking {
@@ -107,12 +108,13 @@ export class ApiKeysService {
    */
   change({ by, actor }: Asking, id: string, request: ChangeApiKeyRequest): Promise<ApiKey> {
     return this.withKey(by, id, async (transaction, record) => {
+      refuseRetired(by, record);
       const before = this.view(record);
       Object.assign(record, changesOf(request, record));
       refuseBeyond(by, record);
       if (!takesOnly(request)) refuseOutliving(by, record.expiresAt);
       await transaction.save(record);
-      await this.epochs.advance(transaction);
+      await this.epochs.advance(transaction, 'keys');
       const after = this.view(record);
       await this.audit.record(transaction, { action: 'api_key.change', actor, target: target(record), before, after });
       return after;
@@ -126,6 +128,7 @@ export class ApiKeysService {
    */
   rotate({ by, actor }: Asking, id: string, { overlap_seconds }: RotateApiKeyRequest): Promise<CreatedApiKey> {
     return this.withKey(by, id, async (transaction, record) => {
+      refuseRetired(by, record);
       refuseOutliving(by, record.expiresAt);
       const before = this.view(record);
       const key = mintApiKey(record.environment);
@@ -138,7 +141,7 @@ export class ApiKeysService {
       await transaction.insert(RetiredApiKey, { keyHash: record.keyHash, keyId: id, validUntil });
       const text = { keyHash: hashSecret(key), hint: keyHint(key) };
       await transaction.save(Object.assign(record, { ...text, rotatedAt, previousValidUntil: validUntil }));
-      await this.epochs.advance(transaction);
+      await this.epochs.advance(transaction, 'keys');
       const after = this.view(record);
       await this.audit.record(transaction, { action: 'api_key.rotate', actor, target: target(record), before, after });
       return { api_key: key, ...after };
@@ -149,7 +152,7 @@ export class ApiKeysService {
   async revoke({ by, actor }: Asking, id: string): Promise<void> {
     await this.withKey(by, id, async (transaction, record) => {
       await transaction.update(ApiKeyRecord, { id }, { revokedAt: new Date() });
-      await this.epochs.advance(transaction);
+      await this.epochs.advance(transaction, 'keys');
       const before = this.view(record);
       await this.audit.record(transaction, { action: 'api_key.revoke', actor, target: target(record), before });
     });
@@ -170,7 +173,7 @@ export class ApiKeysService {
       refuseBeyond(by, record);
       return change(transaction, record);
     });
-    this.verified.forgetAll();
+    this.verified.forget('api_key');
     return result;
   }
 
@@ -225,6 +228,12 @@ function changesOf(request: ChangeApiKeyRequest, { disabledAt }: ApiKeyRecord): 
 /** Whether a change gives nothing for certain, so that who soon ends may make it. */
 function takesOnly({ name: _, disabled, ...rest }: ChangeApiKeyRequest): boolean {
   return disabled !== false && Object.keys(rest).length === 0;
+}
+
+/** Whoever has the text of yesterday gets by it neither that of tomorrow nor a say in what it may do. */
+function refuseRetired(by: Principal, { id, keyHash }: ApiKeyRecord): void {
+  if (by.id !== id || by.keyHash?.equals(keyHash)) return;
+  throw new InsufficientPermissions({ reason: 'this text of the key was replaced by a rotation' });
 }
 
 function target({ id }: ApiKeyRecord) {

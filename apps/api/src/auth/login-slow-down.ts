@@ -26,17 +26,32 @@ const FORGET_AFTER_SECONDS = 3600;
 /** Forgotten rows that one attempt clears away: more than it adds. */
 const CLEARED_AT_ONCE = 20;
 
+/** What an attempt is counted at. */
+type Subjects = Readonly<Record<keyof typeof PATIENCE, Buffer>>;
+
 /** An attempt that was counted as a failure before it is known to be one. */
 export interface Attempt {
-  readonly pair: Buffer;
-  readonly account: Buffer;
-  readonly address: Buffer;
+  readonly subjects: Subjects;
+  readonly counted: readonly Counted[];
+}
+
+/** Times in the words of the database, which are more exact than a Date. */
+interface Counted {
+  readonly subject: Buffer;
+  readonly at: string;
+  /** When there was an attempt before. */
+  readonly formerly: string;
 }
 
 interface Row {
   readonly subject: Buffer;
   readonly failures: number;
   readonly wait_seconds: number;
+}
+
+interface LockedRow extends Row {
+  readonly attempted_at: string;
+  readonly now: string;
 }
 
 class TooManyFailedLogins extends ApiError {
@@ -71,38 +86,46 @@ export class LoginSlowDown {
   /** Counts an attempt. @throws ApiError RATE_LIMIT_EXCEEDED */
   async begin(email: string, address: string | null): Promise<Attempt> {
     const from = addressGroup(address ?? '');
-    const attempt = { pair: subject(email, from), account: subject(email), address: subject(undefined, from) };
+    const subjects = { pair: subject(email, from), account: subject(email), address: subject(undefined, from) };
     // Reading alone first: who hammers on a door that is closed makes the database write nothing.
-    refuseWhileBlocked(await this.blocked(attempt));
-    await this.database.transaction(async (transaction) => {
-      const rows = await lock(transaction, attempt);
-      refuseWhileBlocked(rows);
-      await count(transaction, attempt, rows);
+    refuseWhileBlocked(await this.blocked(subjects));
+    const rows = await this.database.transaction(async (transaction) => {
+      const locked = await lock(transaction, subjects);
+      refuseWhileBlocked(locked);
+      await count(transaction, subjects, locked);
       await clearForgotten(transaction);
+      return locked;
     });
-    return attempt;
+    const counted = rows.map((row) => ({ subject: row.subject, at: row.now, formerly: row.attempted_at }));
+    return { subjects, counted };
   }
 
   /** Forgets what an attempt counted that has succeeded, and all failures at that account from that address. */
   async succeed(transaction: EntityManager, attempt: Attempt): Promise<void> {
     await this.takeBack(attempt, transaction);
-    await transaction.query('DELETE FROM login_failures WHERE subject = $1', [attempt.pair]);
+    await transaction.query('DELETE FROM login_failures WHERE subject = $1', [attempt.subjects.pair]);
   }
 
-  /** Forgets what an attempt counted that was no guess in the end. */
-  async takeBack(attempt: Attempt, manager: EntityManager = this.database.manager): Promise<void> {
+  /**
+   * Forgets what an attempt counted that was no guess in the end, and that there was one: otherwise an account whose owner
+   * logs in every hour, or an address that many have, would never see its failures forgotten.
+   */
+  async takeBack({ counted }: Attempt, manager: EntityManager = this.database.manager): Promise<void> {
     await manager.query(
-      `UPDATE login_failures SET failures = greatest(0, failures - 1), blocked_until = clock_timestamp()
-         WHERE subject IN (SELECT subject FROM login_failures WHERE subject = ANY($1) ORDER BY subject FOR UPDATE)`,
-      [Object.values(attempt)],
+      `WITH locked AS (SELECT subject FROM login_failures WHERE subject = ANY($1) ORDER BY subject FOR UPDATE)
+       UPDATE login_failures AS known SET failures = greatest(0, failures - 1), blocked_until = clock_timestamp(),
+         attempted_at = CASE WHEN attempted_at = counted.at THEN counted.formerly ELSE attempted_at END
+       FROM unnest($1::bytea[], $2::timestamptz[], $3::timestamptz[]) AS counted (subject, at, formerly) JOIN locked USING (subject)
+       WHERE known.subject = counted.subject`,
+      [counted.map((each) => each.subject), counted.map((each) => each.at), counted.map((each) => each.formerly)],
     );
   }
 
-  private blocked(attempt: Attempt): Promise<Row[]> {
+  private blocked(subjects: Subjects): Promise<Row[]> {
     return this.database.query<Row[]>(
       `SELECT subject, failures, extract(epoch FROM blocked_until - clock_timestamp())::float8 AS wait_seconds
          FROM login_failures WHERE subject = ANY($1)`,
-      [Object.values(attempt)],
+      [Object.values(subjects)],
     );
   }
 }
@@ -114,33 +137,40 @@ function subject(email: string | undefined, from?: string): Buffer {
 }
 
 /** Every transaction locks in the same order, so none waits for another in a circle. */
-function lock(transaction: EntityManager, attempt: Attempt): Promise<Row[]> {
-  return transaction.query<Row[]>(
+function lock(transaction: EntityManager, subjects: Subjects): Promise<LockedRow[]> {
+  return transaction.query<LockedRow[]>(
     `INSERT INTO login_failures AS known (subject, failures, blocked_until, attempted_at)
        SELECT subject, 0, clock_timestamp(), clock_timestamp() FROM unnest($1::bytea[]) AS subject ORDER BY subject
      ON CONFLICT (subject) DO UPDATE SET failures =
        CASE WHEN known.attempted_at < clock_timestamp() - make_interval(secs => $2) THEN 0 ELSE known.failures END
-     RETURNING subject, failures, extract(epoch FROM blocked_until - clock_timestamp())::float8 AS wait_seconds`,
-    [Object.values(attempt), FORGET_AFTER_SECONDS],
+     RETURNING subject, failures, extract(epoch FROM blocked_until - clock_timestamp())::float8 AS wait_seconds,
+       attempted_at::text, clock_timestamp()::text AS now`,
+    [Object.values(subjects), FORGET_AFTER_SECONDS],
   );
 }
 
-async function count(transaction: EntityManager, attempt: Attempt, rows: readonly Row[]): Promise<void> {
-  const counted = (['pair', 'account', 'address'] as const).map((name) => {
-    const failures = 1 + (rows.find((row) => row.subject.equals(attempt[name]))?.failures ?? 0);
-    return { subject: attempt[name], failures, waitSeconds: waitSeconds(failures, PATIENCE[name]) };
+async function count(transaction: EntityManager, subjects: Subjects, rows: readonly LockedRow[]): Promise<void> {
+  const counted = rows.map(({ subject, failures: before, now }) => {
+    const failures = before + 1;
+    return { subject, failures, now, waitSeconds: waitSeconds(failures, patienceWith(subjects, subject)) };
   });
   await transaction.query(
-    `UPDATE login_failures AS known SET failures = counted.failures, attempted_at = clock_timestamp(),
+    `UPDATE login_failures AS known SET failures = counted.failures, attempted_at = counted.now,
        blocked_until = clock_timestamp() + make_interval(secs => counted.wait_seconds)
-     FROM unnest($1::bytea[], $2::integer[], $3::float8[]) AS counted (subject, failures, wait_seconds)
+     FROM unnest($1::bytea[], $2::integer[], $3::float8[], $4::timestamptz[]) AS counted (subject, failures, wait_seconds, now)
      WHERE known.subject = counted.subject`,
     [
       counted.map((each) => each.subject),
       counted.map((each) => each.failures),
       counted.map((each) => each.waitSeconds),
+      counted.map((each) => each.now),
     ],
   );
+}
+
+function patienceWith({ pair, account }: Subjects, subject: Buffer): Patience {
+  if (subject.equals(pair)) return PATIENCE.pair;
+  return subject.equals(account) ? PATIENCE.account : PATIENCE.address;
 }
 
 function refuseWhileBlocked(rows: readonly Row[]): void {

@@ -27,6 +27,8 @@ export interface Principal {
   /** Where the credential may be used from; undefined: from everywhere. */
   readonly allowedIps?: AllowedIps | undefined;
   readonly sessionId: string | null;
+  /** Of an API key: the hash of the text that was presented, which may be one that a rotation has retired. */
+  readonly keyHash?: Buffer;
   /** Milliseconds since the epoch; Infinity when the credential does not expire. */
   readonly expiresAtMs: number;
 }

@@ -9,9 +9,10 @@ const MAX_PATH_LENGTH = 200;
 
 /** Notes in the audit log that somebody reached for what they may not do: `after` tells what they lack. */
 export function noteRefusal(audit: AuditLog, request: FastifyRequest, { code, details }: ApiError): void {
+  // By the route, whose path can be written in more than one way.
+  if (code !== 'INSUFFICIENT_PERMISSIONS' || !AUDITED.test(request.routeOptions.url ?? '')) return;
   // Without its query, which may hold a key.
   const [path = ''] = request.url.split('?', 1);
-  if (code !== 'INSUFFICIENT_PERMISSIONS' || !AUDITED.test(path)) return;
   audit.note({
     action: 'access.refuse',
     outcome: 'refused',

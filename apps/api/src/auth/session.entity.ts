@@ -24,6 +24,10 @@ export class RefreshToken {
   @Column('text', { name: 'session_id' })
   sessionId!: string;
 
+  @Column('timestamptz', { name: 'issued_at' })
+  issuedAt!: Date;
+
+  /** By the settings when it was issued: by those of now it may end earlier, and never later. */
   @Column('timestamptz', { name: 'expires_at' })
   expiresAt!: Date;
 

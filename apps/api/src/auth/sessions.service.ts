@@ -66,30 +66,31 @@ export class SessionsService {
       await this.audit.record(transaction, { action: 'session.reuse', outcome: 'refused', actor: who, target, after });
       return 'ended';
     });
-    if (outcome === 'ended') this.verified.forgetAll();
+    if (outcome === 'ended') this.verified.forget('jwt');
     if (typeof outcome !== 'object') throw new AuthenticationFailed('the refresh token is unknown, expired or used');
     return outcome;
   }
 
   async logout(sessionId: string, who: Actor): Promise<void> {
-    await this.database.transaction(async (transaction) => {
-      if (!(await this.end(transaction, sessionId))) return;
+    const hasEnded = await this.database.transaction(async (transaction) => {
+      if (!(await this.end(transaction, sessionId))) return false;
       const target = { type: 'session', id: sessionId };
       await this.audit.record(transaction, { action: 'user.logout', actor: who, target });
+      return true;
     });
-    this.verified.forgetAll();
+    if (hasEnded) this.verified.forget('jwt');
   }
 
-  /** Ends all sessions of a user, whose row is locked, but one. `verified.forgetAll` is to follow the transaction. */
+  /** Ends all sessions of a user, whose row is locked, but one. `verified.forget` is to follow the transaction. */
   async endAll(transaction: EntityManager, userId: string, exceptId = ''): Promise<void> {
     await transaction.update(Session, { userId, id: Not(exceptId), endedAt: IsNull() }, { endedAt: new Date() });
-    await this.epochs.advance(transaction);
+    await this.epochs.advance(transaction, 'sessions');
   }
 
-  /** The user whom a correctly signed token names, if the session is still on. */
+  /** The user whom a correctly signed token names, if the session is still on by the settings of now. */
   async principalOf(claims: AccessTokenClaims): Promise<Principal | undefined> {
     const session = await this.database.getRepository(Session).findOneBy({ id: claims.sid, userId: claims.sub });
-    if (!session || session.endedAt) return undefined;
+    if (!session || session.endedAt || this.endOf(session) <= Date.now()) return undefined;
     const user = await this.database.getRepository(User).findOneBy({ id: claims.sub });
     if (!user || user.disabledAt) return undefined;
     return principal({
@@ -103,7 +104,7 @@ export class SessionsService {
       tier: 'enterprise',
       rateLimit: null,
       sessionId: session.id,
-      expiresAtMs: claims.exp * 1000,
+      expiresAtMs: Math.min(claims.exp * 1000, this.endOf(session)),
     });
   }
 
@@ -128,10 +129,11 @@ export class SessionsService {
     transaction: EntityManager,
     session: Session,
     token: string,
-    { tokenHash, expiresAt }: RefreshToken,
+    stored: RefreshToken,
     now: Date,
   ): Promise<TokenPair | undefined> {
-    if (expiresAt <= now) return undefined;
+    if (this.idleEndOf(stored) <= now) return undefined;
+    const { tokenHash } = stored;
     const salt = successorSalt();
     await transaction.update(RefreshToken, { tokenHash }, { usedAt: now, successorSalt: salt });
     return this.issuePair(transaction, session, successorOf(token, salt), now);
@@ -147,14 +149,14 @@ export class SessionsService {
     if (!usedAt || !salt || now.getTime() - usedAt.getTime() >= RETRY_WINDOW_MS) return undefined;
     const successor = successorOf(token, salt);
     const stored = await transaction.findOneBy(RefreshToken, { tokenHash: hashSecret(successor), usedAt: IsNull() });
-    return stored ? { token: successor, expiresAt: stored.expiresAt } : undefined;
+    return stored ? { token: successor, expiresAt: this.idleEndOf(stored) } : undefined;
   }
 
   /** Ends a session; false when it had ended before, so that repeating it costs the nodes nothing. */
   private async end(transaction: EntityManager, sessionId: string): Promise<boolean> {
     const ended = await transaction.update(Session, { id: sessionId, endedAt: IsNull() }, { endedAt: new Date() });
     if (ended.affected !== 1) return false;
-    await this.epochs.advance(transaction);
+    await this.epochs.advance(transaction, 'sessions');
     return true;
   }
 
@@ -166,7 +168,8 @@ export class SessionsService {
   ): Promise<TokenPair> {
     const idleEndMs = now.getTime() + this.settings.session_timeout * 1000;
     const expiresAt = new Date(Math.min(idleEndMs, this.endOf(session)));
-    await transaction.insert(RefreshToken, { tokenHash: hashSecret(refreshToken), sessionId: session.id, expiresAt });
+    const tokenHash = hashSecret(refreshToken);
+    await transaction.insert(RefreshToken, { tokenHash, sessionId: session.id, issuedAt: now, expiresAt });
     return this.pairOf(session, refreshToken, expiresAt, now);
   }
 
@@ -179,6 +182,11 @@ export class SessionsService {
     const atMostSeconds = Math.ceil((expiresAt.getTime() - now.getTime()) / 1000);
     const { token, expiresInSeconds } = await this.accessTokens.issue(userId, id, atMostSeconds);
     return { access_token: token, refresh_token: refreshToken, token_type: 'Bearer', expires_in: expiresInSeconds };
+  }
+
+  /** When a session ends that is not refreshed with its token. */
+  private idleEndOf({ issuedAt, expiresAt }: RefreshToken): Date {
+    return new Date(Math.min(expiresAt.getTime(), issuedAt.getTime() + this.settings.session_timeout * 1000));
   }
 
   /** When a session ends however often it is refreshed, in milliseconds since the epoch. */

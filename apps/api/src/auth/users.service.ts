@@ -48,6 +48,7 @@ export class UsersService {
       lastLoginAt: null,
     };
     await this.database.transaction(async (transaction) => {
+      await refuseFormerAdmin(transaction, maker);
       const made = await transaction
         .createQueryBuilder()
         .insert()
@@ -64,7 +65,9 @@ export class UsersService {
     return { ...view(user), ...(request.password === undefined && { password }) };
   }
 
-  async list({ role, disabled, email, cursor, limit }: UserQuery): Promise<UserList> {
+  /** @throws InsufficientPermissions */
+  async list(viewer: Principal, { role, disabled, email, cursor, limit }: UserQuery): Promise<UserList> {
+    refuseLimited(viewer);
     const query = this.database
       .getRepository(User)
       .createQueryBuilder('each')
@@ -80,8 +83,9 @@ export class UsersService {
     return { users: page.map(view), cursor: last ? writeCursor(last.email) : null };
   }
 
-  /** @throws ResourceNotFound */
-  async read(id: string): Promise<UserView> {
+  /** @throws ResourceNotFound, InsufficientPermissions */
+  async read(viewer: Principal, id: string): Promise<UserView> {
+    refuseLimited(viewer);
     const user = await this.database.getRepository(User).findOneBy({ id });
     if (!user) throw new ResourceNotFound('user', id);
     return view(user);
@@ -94,17 +98,19 @@ export class UsersService {
     const password = request.password === null ? makePassword() : request.password;
     const passwordHash = password === undefined ? undefined : await hashPassword(password);
     const changed = await this.database.transaction(async (transaction) => {
-      const { user, otherAdmins } = await lockWithAdmins(transaction, id);
+      const { user, otherAdmins } = await lockWithAdmins(transaction, id, changer);
       refuseBeyond(changer, [user.role]);
       const role = request.role ?? user.role;
       const disabledAt = disabledSince(user, request.disabled);
       if (isAdmin(user) && !isAdmin({ role, disabledAt }) && otherAdmins === 0) {
         throw new UserConflict('last_admin', 'This is the last administrator: make another one first');
       }
+      const isSame = role === user.role && disabledAt?.getTime() === user.disabledAt?.getTime();
+      if (isSame && passwordHash === undefined) return view(user);
       const replaced = passwordHash === undefined ? {} : { passwordHash, passwordChangedAt: new Date() };
       await transaction.update(User, { id }, { role, disabledAt, ...replaced });
       if (disabledAt || passwordHash !== undefined) await this.sessions.endAll(transaction, id);
-      else await this.epochs.advance(transaction);
+      else await this.epochs.advance(transaction, 'sessions');
       const before = view(user);
       const after: UserView = { ...before, role, disabled: disabledAt !== null };
       await this.audit.record(transaction, {
@@ -116,7 +122,7 @@ export class UsersService {
       });
       return after;
     });
-    this.verified.forgetAll();
+    this.verified.forget('jwt');
     return { ...changed, ...(request.password === null && password !== undefined && { password }) };
   }
 }
@@ -128,16 +134,35 @@ class UserConflict extends ApiError {
   }
 }
 
+/** Who was an administrator when the request came may be none any more, as after the time that a hash takes. */
+class NoAdminAnyMore extends InsufficientPermissions {
+  constructor() {
+    super({ required: 'a user who is an administrator now' });
+  }
+}
+
+/** Nobody takes the maker's role away until the transaction ends. @throws InsufficientPermissions */
+async function refuseFormerAdmin(transaction: EntityManager, { id }: Principal): Promise<void> {
+  const lock = { mode: 'pessimistic_read' } as const;
+  const maker = await transaction.findOne(User, { where: { id, role: 'admin', disabledAt: IsNull() }, lock });
+  if (!maker) throw new NoAdminAnyMore();
+}
+
 /**
- * A user, and how many enabled administrators there are beside. All of them are locked, in the same order by everybody:
- * of two that are demoted at once the second change sees the first.
+ * A user, and how many enabled administrators there are beside, of whom the changer is one. All of them are locked, in the
+ * same order by everybody: of two that are demoted at once the second change sees the first.
  */
-async function lockWithAdmins(transaction: EntityManager, id: string): Promise<{ user: User; otherAdmins: number }> {
+async function lockWithAdmins(
+  transaction: EntityManager,
+  id: string,
+  changer: Principal,
+): Promise<{ user: User; otherAdmins: number }> {
   const locked = await transaction.find(User, {
     where: [{ id }, { role: 'admin', disabledAt: IsNull() }],
     order: { id: 'ASC' },
     lock: { mode: 'pessimistic_write' },
   });
+  if (!locked.some((each) => each.id === changer.id && isAdmin(each))) throw new NoAdminAnyMore();
   const user = locked.find((each) => each.id === id);
   if (!user) throw new ResourceNotFound('user', id);
   return { user, otherAdmins: locked.filter((each) => each.id !== id && isAdmin(each)).length };
@@ -162,6 +187,12 @@ function refuseBeyond({ namespace, keyPrefixes, grants }: Principal, roles: read
     roles.flatMap((role) => ROLE_GRANTS[role]),
   );
   if (lacking.length > 0) throw new InsufficientPermissions({ cannot_grant: lacking });
+}
+
+/** Users reach every namespace, so who is limited to one learns nothing about them. */
+function refuseLimited({ namespace, keyPrefixes }: Principal): void {
+  if (namespace === null && keyPrefixes.length === 0) return;
+  throw new InsufficientPermissions({ reason: 'users are those of every namespace, and these credentials have one' });
 }
 
 /** A stolen access token must be of no use for taking the account over. */

@@ -1,9 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import { DependencyUnavailable } from '../platform/http/api-error.js';
 import { LiveConfig } from '../platform/live-config.js';
-import { CredentialEpoch } from './credential-epoch.js';
+import { CredentialEpoch, type Epochs } from './credential-epoch.js';
 import type { PresentedCredential } from './presented-credential.js';
 import type { Principal } from './principal.js';
+
+type Kind = PresentedCredential['kind'];
 
 const MAX_REMEMBERED = 10_000;
 /** From this age on the epoch is asked for again in the background, … */
@@ -23,9 +25,9 @@ const RETRY_AFTER_MS = 500;
 @Injectable()
 export class VerifiedCredentials {
   private readonly remembered = { api_key: new Map<string, Principal>(), jwt: new Map<string, Principal>() };
-  private knownEpoch = '';
-  /** Rises whenever everything is forgotten. */
-  private generation = 0;
+  private known: Epochs = { sessions: '', keys: '' };
+  /** Each rises whenever all credentials of its kind are forgotten. */
+  private readonly generations = { api_key: 0, jwt: 0 };
   private checkedAt = -Infinity;
   /** When the database last failed to answer; undefined while it does. */
   private failedAt: number | undefined;
@@ -54,14 +56,14 @@ export class VerifiedCredentials {
     return principal && principal.expiresAtMs > Date.now() ? principal : undefined;
   }
 
-  /** To be noted before a credential is verified, and handed to `remember`. */
-  get now(): number {
-    return this.generation;
+  /** To be noted before a credential of the kind is verified, and handed to `remember`. */
+  generationOf(kind: Kind): number {
+    return this.generations[kind];
   }
 
-  /** Keeps a verified credential, unless some credential has ended since its verification began: it may be that one. */
+  /** Keeps a verified credential, unless one of its kind has ended since its verification began: it may be that one. */
   remember({ kind, text }: PresentedCredential, principal: Principal, since: number): void {
-    if (since !== this.generation) return;
+    if (since !== this.generations[kind]) return;
     const remembered = this.remembered[kind];
     if (remembered.size >= MAX_REMEMBERED) {
       const [oldest] = remembered.keys();
@@ -71,7 +73,7 @@ export class VerifiedCredentials {
   }
 
   /**
-   * Forgets everything if any credential has ended since the last time.
+   * Forgets the credentials of each kind of which any has ended since the last time.
    * @throws DependencyUnavailable when the database does not tell: nothing may be granted then
    */
   catchUp(): Promise<void> {
@@ -93,19 +95,19 @@ export class VerifiedCredentials {
     return isInTime;
   }
 
-  /** Called where a credential has ended on this node, so that it does not work for another moment. */
-  forgetAll(): void {
-    this.remembered.api_key.clear();
-    this.remembered.jwt.clear();
-    this.generation++;
+  /** Called where a credential of the kind has ended on this node, so that it does not work for another moment. */
+  forget(kind: Kind): void {
+    this.remembered[kind].clear();
+    this.generations[kind]++;
   }
 
   private async check(): Promise<void> {
     const askedAt = performance.now();
     try {
-      const epoch = await this.epochs.current();
-      if (epoch !== this.knownEpoch) this.forgetAll();
-      this.knownEpoch = epoch;
+      const epochs = await this.epochs.current();
+      if (epochs.keys !== this.known.keys) this.forget('api_key');
+      if (epochs.sessions !== this.known.sessions) this.forget('jwt');
+      this.known = epochs;
       this.checkedAt = askedAt;
       this.failedAt = undefined;
     } catch (cause) {

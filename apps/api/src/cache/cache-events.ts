@@ -164,7 +164,7 @@ export class CacheEvents {
   private async isStillAllowed({ request, reply, principal }: Stream): Promise<boolean> {
     try {
       const { namespace, keyPrefixes } = await this.guard.recheck(request, reply, 'cache:read');
-      return namespace === principal.namespace && String(keyPrefixes) === String(principal.keyPrefixes);
+      return namespace === principal.namespace && JSON.stringify(keyPrefixes) === JSON.stringify(principal.keyPrefixes);
     } catch {
       return false;
     }

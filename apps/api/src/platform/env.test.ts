@@ -187,6 +187,14 @@ describe('in production', () => {
     expect(problemsOf({ ...production, ...others })).toEqual([]);
   });
 
+  test('Postgres and Redis may ask for no password, or for a good one', () => {
+    const password = 'f5b1d7e80c1f4e0f9c0d2a6c3b7e9184';
+    for (const login of ['', `cache:${password}@`]) {
+      const stores = { DATABASE_URL: `postgres://${login}db/cache`, REDIS_URL: `redis://${login}redis:6379` };
+      expect(problemsOf({ ...production, ...stores })).toEqual([]);
+    }
+  });
+
   test.each<[NodeJS.ProcessEnv, RegExp]>([
     [{ JWT_SECRET: undefined }, /^JWT_SECRET: is required in production; .*openssl rand -base64 32$/],
     [{ JWT_SECRET: 'k3J9'.repeat(8) }, /^JWT_SECRET: repeats itself; .*openssl rand/],
@@ -204,6 +212,14 @@ describe('in production', () => {
     ],
     [{ BOOTSTRAP_API_KEY: 'a-key-of-my-own-making' }, /^BOOTSTRAP_API_KEY: must have at least 32 .*openssl rand/],
     [{ BOOTSTRAP_API_KEY: 'my-secret-api-key-for-the-cache-123' }, /^BOOTSTRAP_API_KEY: is made of .*openssl rand/],
+    [{ BOOTSTRAP_API_KEY: `ck_live_${'0'.repeat(38)}` }, /^BOOTSTRAP_API_KEY: repeats itself; .*openssl rand/],
+    [{ DATABASE_URL: 'postgres://postgres:postgres@db/cache' }, /^DATABASE_URL: has the user name for .*openssl rand/],
+    [{ DATABASE_URL: 'postgres://cache:password123@db/cache' }, /^DATABASE_URL: has a password that .*openssl rand/],
+    [{ REDIS_URL: 'redis://:changeme@redis:6379' }, /^REDIS_URL: has a password that .*openssl rand/],
+    [
+      { REDIS_CLUSTER_NODES: 'rediss://a:b%40c@one:1,rediss://redis:redis@two:2' },
+      /^REDIS_CLUSTER_NODES: has .*openssl/,
+    ],
     [{ ENCRYPTION_KEYS: `k1:${'A'.repeat(43)}=` }, /^ENCRYPTION_KEYS: k1 has too few different bytes; .*openssl rand/],
     [{ ENCRYPTION_KEYS: `a:${SEQUENCE.toString('base64')}` }, /^ENCRYPTION_KEYS: a is a sequence .*openssl rand/],
     [{ ENCRYPTION_KEYS: `a:${TEXT.toString('base64')}` }, /^ENCRYPTION_KEYS: a is a text, .*openssl rand/],

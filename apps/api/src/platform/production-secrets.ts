@@ -1,16 +1,19 @@
-import { KEY_STRENGTH, PASSWORD_STRENGTH, weaknessOf } from './secret-strength.js';
+import { KEY_STRENGTH, PASSWORD_STRENGTH, type Strength, weaknessOf } from './secret-strength.js';
 
 export const MIN_SECRET_LENGTH = 32;
 export const MIN_PASSWORD_LENGTH = 12;
 const MIN_API_KEY_LENGTH = 32;
 const ENCRYPTION_KEY_BYTES = 32;
 const MIN_DIFFERENT_BYTES = 16;
+/** They are guarded by the network first and chosen elsewhere: only what everybody knows is refused. */
+const STORE_PASSWORD_STRENGTH: Strength = { bits: 0, unfamiliar: 3 };
 
 /** How a good one comes about, by the name of the variable. */
 export const MAKE = {
   JWT_SECRET: 'make one with: openssl rand -base64 32',
   ADMIN_PASSWORD: 'make one with: openssl rand -base64 18',
   BOOTSTRAP_API_KEY: 'make one with: openssl rand -hex 32, or leave it out to have one made',
+  STORE_PASSWORD: 'make one with: openssl rand -hex 32',
   ENCRYPTION_KEYS: 'make one with: echo "k1:$(openssl rand -base64 32)"',
 } as const;
 
@@ -19,7 +22,13 @@ export const MAKE = {
  * malformed or too short are so everywhere, and told elsewhere.
  */
 export function productionProblems(given: Readonly<Record<string, string>>): string[] {
-  return [...tokenSecrets(given), ...adminPassword(given), ...bootstrapKey(given), ...encryptionKeys(given)];
+  return [
+    ...tokenSecrets(given),
+    ...adminPassword(given),
+    ...bootstrapKey(given),
+    ...encryptionKeys(given),
+    ...storePasswords(given),
+  ];
 }
 
 function tokenSecrets({ JWT_SECRET, JWT_KEYS_FILE, JWT_ACCEPTED_SECRETS }: Readonly<Record<string, string>>): string[] {
@@ -42,9 +51,12 @@ function adminPassword({ ADMIN_PASSWORD, ADMIN_EMAIL = '' }: Readonly<Record<str
   return problem('ADMIN_PASSWORD', weaknessOf(ADMIN_PASSWORD, PASSWORD_STRENGTH, words), MAKE.ADMIN_PASSWORD);
 }
 
-/** A key of our own making is known by its checksum, where the key is put to use. */
+/** The checksum of a key of our own form is looked at where the key is put to use; anybody can make one of nothing. */
 function bootstrapKey({ BOOTSTRAP_API_KEY: key }: Readonly<Record<string, string>>): string[] {
-  if (key === undefined || key.startsWith('ck_')) return [];
+  if (key === undefined) return [];
+  const random = /^ck_(?:live|test)_(.*).{6}$/.exec(key)?.[1];
+  if (random !== undefined)
+    return problem('BOOTSTRAP_API_KEY', weaknessOf(random, KEY_STRENGTH), MAKE.BOOTSTRAP_API_KEY);
   const isShort = key.length < MIN_API_KEY_LENGTH;
   const weakness = isShort ? `must have at least ${MIN_API_KEY_LENGTH} characters` : weaknessOf(key, KEY_STRENGTH);
   return problem('BOOTSTRAP_API_KEY', weakness, MAKE.BOOTSTRAP_API_KEY);
@@ -55,6 +67,30 @@ function encryptionKeys({ ENCRYPTION_KEYS = '' }: Readonly<Record<string, string
     const [id = '', text = ''] = entry.split(':');
     return problem('ENCRYPTION_KEYS', weaknessOfBytes(Buffer.from(text, 'base64')), MAKE.ENCRYPTION_KEYS, id);
   });
+}
+
+/** A URL without a password is fine: there are sockets, certificates and networks of one's own. */
+function storePasswords(given: Readonly<Record<string, string>>): string[] {
+  return ['DATABASE_URL', 'REDIS_URL', 'REDIS_CLUSTER_NODES'].flatMap((name) => {
+    const urls = (given[name] ?? '').split(',').filter((part) => URL.canParse(part));
+    const found = urls.map((url) => weaknessOfLogin(new URL(url))).find((weakness) => weakness !== undefined);
+    return problem(name, found, MAKE.STORE_PASSWORD);
+  });
+}
+
+function weaknessOfLogin({ username, password }: URL): string | undefined {
+  if (password === '') return undefined;
+  if (password === username) return 'has the user name for a password';
+  const weakness = weaknessOf(decoded(password), STORE_PASSWORD_STRENGTH, [username.toLowerCase()]);
+  return weakness === undefined ? undefined : `has a password that ${weakness}`;
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** Random bytes are rarely alike, never in order and never all text. */

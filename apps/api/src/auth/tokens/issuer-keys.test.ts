@@ -1,4 +1,5 @@
 import { oauth2Schema } from '@cache-system/contracts';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type HttpOrigin, startHttpOrigin } from '../../../test/support/http-origin.js';
 import { makeIssuerKey, startIssuer, type TokenIssuer } from '../../../test/support/token-issuer.js';
 import type { ApiError } from '../../platform/http/api-error.js';
@@ -65,6 +66,28 @@ test('an issuer that fails is not asked again either, and nothing is said about 
   for (let n = 0; n < 50; n++) await expect(keys.keyFor(token())).rejects.toEqual(unavailable);
   expect(issuer.fetches).toBe(before + 1);
   keys.close();
+});
+
+test('nobody waits for an issuer that has failed before, while the keys that it gave are good', async () => {
+  const keys = issuerKeys({ jwks_max_age: 1, jwks_cooldown: 1 });
+  await keys.keyFor(token());
+  const isAskedAgain = async (before: number) => {
+    while (issuer.fetches === before) {
+      await keys.keyFor(token());
+      await nextTurn();
+    }
+  };
+  issuer.replyWith((_, response) => response.writeHead(503).end());
+  await isAskedAgain(issuer.fetches);
+  let givenUp = 0;
+  issuer.replyWith((_, response) => void response.on('close', () => givenUp++));
+  await isAskedAgain(issuer.fetches);
+  expect(givenUp).toBe(0);
+  keys.close();
+});
+
+test('keys are not looked for more seldom than they grow old', () => {
+  expect(() => issuerKeys({ jwks_max_age: 10, jwks_cooldown: 11 })).toThrow(/jwks_max_age/);
 });
 
 test.each<[string, () => Parameters<TokenIssuer['replyWith']>[0]]>([

@@ -51,13 +51,17 @@ export class IssuerKeys {
 
   /** @throws TokenRefused when the issuer has no such key, IssuerUnavailable while it does not tell */
   async keyFor({ header }: UnverifiedToken): Promise<IssuerKey> {
-    if (this.ageSeconds > this.issuer.jwks_max_age) await this.refresh();
+    if (this.ageSeconds > this.issuer.jwks_max_age) {
+      const refreshed = this.refresh();
+      // Where the last answer was none, nobody waits for the next as long as the keys are good without it.
+      if (this.failure === undefined) await refreshed;
+    }
     const known = await this.find(header);
     if (known) return known;
     await this.refresh();
     const fetched = await this.find(header);
     if (fetched) return fetched;
-    if (this.failure === undefined) throw new TokenRefused();
+    if (this.failure === undefined && !this.isTooOld) throw new TokenRefused();
     throw new IssuerUnavailable(this.issuer.jwks_cooldown - secondsSince(this.attemptedAt), { cause: this.failure });
   }
 
@@ -69,9 +73,13 @@ export class IssuerKeys {
     return this.known ? secondsSince(this.known.fetchedAt) : Infinity;
   }
 
-  private async find({ alg, kid }: UnverifiedToken['header']): Promise<IssuerKey | undefined> {
+  private get isTooOld(): boolean {
     const { jwks_max_age, jwks_outage_grace } = this.issuer;
-    if (!this.known || this.ageSeconds > jwks_max_age + jwks_outage_grace) return undefined;
+    return this.ageSeconds > jwks_max_age + jwks_outage_grace;
+  }
+
+  private async find({ alg, kid }: UnverifiedToken['header']): Promise<IssuerKey | undefined> {
+    if (!this.known || this.isTooOld) return undefined;
     try {
       return await this.known.keys({ alg, kid });
     } catch (error) {

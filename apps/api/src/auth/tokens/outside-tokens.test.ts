@@ -10,7 +10,7 @@ import { readToken, TokenRefused } from './token-text.js';
 
 const key = makeIssuerKey('rsa-1');
 /** A database in which no credential ends. */
-const database = { query: () => Promise.resolve([{ epoch: '1' }]) } as unknown as DataSource;
+const database = { query: () => Promise.resolve([{ sessions: '1', keys: '1' }]) } as unknown as DataSource;
 
 let issuer: TokenIssuer;
 beforeAll(async () => {
@@ -37,7 +37,7 @@ async function remembering(config: Config) {
   const text = issuer.token(key, { scope: 'openid shop:buy' });
   const credential: PresentedCredential = { kind: 'jwt', text };
   await verified.catchUp();
-  verified.remember(credential, await tokens.verify(readToken(text)), verified.now);
+  verified.remember(credential, await tokens.verify(readToken(text)), verified.generationOf(credential.kind));
   expect(verified.recall(credential)?.grants).toEqual(['cache:read']);
   return { live, verified, tokens, text, credential };
 }

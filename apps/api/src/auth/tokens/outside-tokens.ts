@@ -91,7 +91,7 @@ export class OutsideTokens implements OnApplicationShutdown {
     this.issuer?.keys.close();
     const { oauth2, methods } = authentication;
     this.issuer = oauth2 && methods.includes('oauth2') ? { terms: oauth2, keys: new IssuerKeys(oauth2) } : undefined;
-    this.verified.forgetAll();
+    this.verified.forget('jwt');
   }
 }
 

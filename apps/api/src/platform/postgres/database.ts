@@ -7,6 +7,7 @@ import { Audit1763856000000 } from './migrations/3-audit.js';
 import { Users1763942400000 } from './migrations/4-users.js';
 import { ApiKeys1764028800000 } from './migrations/5-api-keys.js';
 import { AuditFilters1764115200000 } from './migrations/6-audit-filters.js';
+import { CredentialEpochs1764201600000 } from './migrations/7-credential-epochs.js';
 
 const MIGRATIONS = [
   Auth1763683200000,
@@ -15,6 +16,7 @@ const MIGRATIONS = [
   Users1763942400000,
   ApiKeys1764028800000,
   AuditFilters1764115200000,
+  CredentialEpochs1764201600000,
 ];
 const CONNECT_TIMEOUT_MS = 5000;
 const QUERY_TIMEOUT_MS = 5000;
