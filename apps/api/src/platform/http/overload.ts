@@ -4,6 +4,7 @@ import { LiveConfig } from '../live-config.js';
 import { log } from '../logging.js';
 import { Traffic } from '../traffic.js';
 import { hasBody, InFlight } from './in-flight.js';
+import { closeWithConnection } from './queued-responses.js';
 import { refuse } from './refusal.js';
 import { RefusalPace } from './refusal-pace.js';
 import { handOn } from './request-listeners.js';
@@ -70,6 +71,7 @@ export class Overload {
         this.pace.add(request.socket);
         return true;
       }
+      closeWithConnection(request, response);
       this.inFlight.add(request, response);
       return false;
     });
