@@ -109,9 +109,9 @@ test('a crowd that keeps the event loop longer than it may is refused in part; h
 });
 
 test('bodies that are held up take no more memory than they may, and keep out nothing else', async () => {
-  service = await startService({ SERVER__OVERLOAD__MAX_BODY_MB: '1', SERVER__OVERLOAD__MAX_IN_FLIGHT: '2' });
+  service = await startService({ SERVER__OVERLOAD__MAX_BODY_MB: '1', SERVER__OVERLOAD__MAX_IN_FLIGHT: '4' });
   const { client, api } = service;
-  const half = Buffer.alloc(700_000, 'x');
+  const part = Buffer.alloc(150_000, 'x');
   const head = request(
     'PUT /v1/cache/slow HTTP/1.1',
     'Host: x',
@@ -121,18 +121,76 @@ test('bodies that are held up take no more memory than they may, and keep out no
   );
   const stalled: Socket[] = [];
   await eventually('bodies are refused', async () => {
-    if (stalled.length < 4) {
+    if (stalled.length < 12) {
       const socket = openSocket(service);
       stalled.push(socket);
-      await new Promise((resolve) => socket.write(Buffer.concat([Buffer.from(head), half]), resolve));
+      await new Promise((resolve) => socket.write(Buffer.concat([Buffer.from(head), part]), resolve));
     }
     const answer = await client.put(entryPath('other'), { value: 1 });
     if (answer.status === 503) expectRefused(answer);
     return answer.status === 503;
   });
   expectError(await client.get(entryPath('absent')), 404, 'CACHE_KEY_NOT_FOUND');
+  for (const path of ['/health/live', '/health/ready', '/v1/admin/nodes']) {
+    expect({ path, status: (await client.get(path)).status }).toEqual({ path, status: 200 });
+  }
+  for (const path of ['/health/live', '/v1/admin/write-behind/discard', '/v1/config']) {
+    expectRefused(await client.post(path, { records: [] }));
+  }
   for (const socket of stalled) socket.destroy();
   await eventually('bodies are taken', async () => (await client.put(entryPath('other'), { value: 2 })).status < 300);
+});
+
+/** A connection that is about to send a body, which the server has agreed to. */
+async function admitted(...headers: string[]): Promise<Socket> {
+  const socket = openSocket(service);
+  const put = ['Host: x', `X-API-Key: ${service.api.apiKey}`, 'Content-Type: application/json'];
+  socket.write(request('PUT /v1/cache/slow HTTP/1.1', ...put, 'Expect: 100-continue', ...headers));
+  const [answer] = (await once(socket, 'data')) as [Buffer];
+  expect(answer.toString()).toMatch(/^HTTP\/1\.1 100 /);
+  return socket;
+}
+
+test.each([
+  ['of a known length', 'Content-Length: 1000000', ''],
+  ['in chunks', 'Transfer-Encoding: chunked', 'f0000\r\n'],
+])(
+  'bodies %s that were let in while there was room are cut off when they take too much',
+  async (_name, header, frame) => {
+    service = await startService({ SERVER__OVERLOAD__MAX_BODY_MB: '1' });
+    const crowd = await Promise.all(Array.from({ length: 20 }, () => admitted(header)));
+    const piece = Buffer.concat([Buffer.from(frame), Buffer.alloc(900_000, 'x')]);
+    for (const socket of crowd) socket.write(piece);
+    await eventually('most are cut off', () => crowd.filter(({ destroyed }) => !destroyed).length <= 1);
+    const { client } = service;
+    await eventually('bodies are taken', async () => (await client.put(entryPath('other'), { value: 1 })).status < 300);
+    expect((await client.get(entryPath('slow'))).status).toBe(404);
+    for (const socket of crowd) socket.destroy();
+  },
+);
+
+test('no more bodies are let in than a few times the requests in flight, and heads alone take no memory', async () => {
+  service = await startService({ SERVER__OVERLOAD__MAX_BODY_MB: '1', SERVER__OVERLOAD__MAX_IN_FLIGHT: '2' });
+  const { client } = service;
+  const crowd = await Promise.all(Array.from({ length: 7 }, () => admitted('Content-Length: 1000000')));
+  expect((await client.put(entryPath('other'), { value: 1 })).status).toBe(201);
+  crowd.push(await admitted('Content-Length: 1000000'));
+  expectRefused(await client.put(entryPath('other'), { value: 1 }));
+  expect((await client.get(entryPath('absent'))).status).toBe(404);
+  for (const socket of crowd) socket.destroy();
+  await eventually('bodies are taken', async () => (await client.put(entryPath('other'), { value: 2 })).status < 300);
+});
+
+test('requests that were pipelined on a connection that died keep no place of work', async () => {
+  await startBeforeSilence({ SERVER__OVERLOAD__MAX_IN_FLIGHT: '10' });
+  const { client, api } = service;
+  const socket = openSocket(service);
+  const get = (key: string) => request(`GET ${entryPath(key)} HTTP/1.1`, 'Host: x', `X-API-Key: ${api.apiKey}`);
+  socket.write(Array.from({ length: 10 }, (_, i) => get(`mute:${i}`)).join(''));
+  await eventually('the places are taken', async () => (await client.get(entryPath('absent'))).status === 503);
+  socket.destroy();
+  await eventually('the places are free', async () => (await client.get(entryPath('absent'))).status === 404);
+  expect((await client.put(entryPath('other'), { value: 1 })).status).toBe(201);
 });
 
 test('streams of events, and requests whose body has not come, take no place of work', async () => {

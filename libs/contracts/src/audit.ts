@@ -14,7 +14,7 @@ const auditEntrySchema = z
     action: z.string().meta({ description: 'What was done: a noun and a verb', example: 'api_key.create' }),
     outcome: z.enum(OUTCOMES),
     actor: z.object({
-      type: z.enum(['user', 'api_key', 'anonymous', 'system']).meta({
+      type: z.enum(['user', 'api_key', 'oauth2', 'anonymous', 'system']).meta({
         description: '`anonymous`: nobody that is known; `system`: the service itself',
       }),
       id: z.string().nullable(),

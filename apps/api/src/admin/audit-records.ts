@@ -2,9 +2,12 @@ import type { AuditFilters, AuditPage, AuditQuery, AuditRecord } from '@cache-sy
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import type { Principal } from '../auth/principal.js';
+import { type Actor, AuditLog } from '../platform/audit/audit-log.js';
 
 const COLUMNS = `seq, at, action, outcome, actor, target, before, after, encode(hash, 'hex') AS hash`;
 const EXPORT_PAGE = 500;
+/** So many rows a query of the export looks at, in which its filters may find nothing: it is to end in time. */
+const EXPORT_STRETCH = 20_000;
 
 interface Row extends Omit<AuditRecord, 'seq' | 'at'> {
   readonly seq: string;
@@ -30,7 +33,10 @@ class Selection {
 /** The audit log as administrators read it. No query outlasts its page, however long somebody takes to read. */
 @Injectable()
 export class AuditRecords {
-  constructor(private readonly database: DataSource) {}
+  constructor(
+    private readonly database: DataSource,
+    private readonly audit: AuditLog,
+  ) {}
 
   /** Newest first. What is added meanwhile moves no page. */
   async page(viewer: Principal, { cursor, limit, ...filters }: AuditQuery): Promise<AuditPage> {
@@ -46,23 +52,29 @@ export class AuditRecords {
     return { entries, cursor: isLast ? null : String(entries.at(-1)?.seq), head: await this.head() };
   }
 
-  /** Oldest first, up to where the log ends now: each part some lines of JSON. */
+  /** Oldest first, up to where the log ends now: each part some lines of JSON, or none. */
   async *lines(viewer: Principal, filters: AuditFilters): AsyncGenerator<string, void, undefined> {
     const { seq: end } = await this.head();
     let seq = 0;
-    for (;;) {
+    while (seq < end) {
+      const last = Math.min(end, seq + EXPORT_STRETCH);
       const selection = select(viewer, filters);
       selection.add('seq > ?', seq);
-      selection.add('seq <= ?', end);
+      selection.add('seq <= ?', last);
       const rows = await this.database.query<Row[]>(
         `SELECT ${COLUMNS} FROM audit_log WHERE ${selection.sql} ORDER BY seq LIMIT ${EXPORT_PAGE}`,
         selection.parameters,
       );
-      const last = rows.at(-1);
-      if (last === undefined) return;
       yield rows.map((row) => `${JSON.stringify(view(row))}\n`).join('');
-      seq = Number(last.seq);
+      seq = rows.length < EXPORT_PAGE ? last : Number(rows.at(-1)?.seq);
     }
+  }
+
+  /** To be called before the export begins: what is not recorded is not exported. */
+  async recordExport(actor: Actor, filters: AuditFilters): Promise<void> {
+    await this.database.transaction((transaction) =>
+      this.audit.record(transaction, { action: 'audit.export', actor, after: filters }),
+    );
   }
 
   private async head(): Promise<AuditPage['head']> {

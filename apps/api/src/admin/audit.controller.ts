@@ -5,7 +5,6 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Requires } from '../auth/access.js';
 import { actor, caller } from '../auth/caller.js';
 import { requiredQuery } from '../platform/http/query.js';
-import { AuditLog } from '../platform/audit/audit-log.js';
 import { ApiErrors, ApiQueries } from '../platform/http/openapi.js';
 import { sendLines } from '../platform/http/line-stream.js';
 import { AuditRecords } from './audit-records.js';
@@ -17,10 +16,7 @@ const VISIBLE =
 @ApiTags('Admin')
 @Controller('admin/audit')
 export class AuditController {
-  constructor(
-    private readonly records: AuditRecords,
-    private readonly audit: AuditLog,
-  ) {}
+  constructor(private readonly records: AuditRecords) {}
 
   @Get()
   @Requires('admin:read')
@@ -49,7 +45,7 @@ export class AuditController {
   @ApiErrors('INVALID_REQUEST')
   async exportAuditLog(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
     const filters = requiredQuery(auditFiltersSchema, request);
-    this.audit.note({ action: 'audit.export', actor: actor(request), after: filters });
+    await this.records.recordExport(actor(request), filters);
     await sendLines(request, reply, this.records.lines(caller(request), filters), 'audit.ndjson');
   }
 }

@@ -9,7 +9,7 @@ import { startEmbeddedPostgres } from '../platform/postgres/embedded.js';
 const USAGE = `npm run audit:verify -- [--from SEQ] [--head SEQ:HASH]
 
   --from SEQ        begins there and takes the entry before it as it is
-  --head SEQ:HASH   the end of the log at an earlier time, as you have written it down
+  --head SEQ:HASH   the end of the log at an earlier time, as you have written it down; of the entry before --from or a later one
 
 Reads the database of DATABASE_URL, or the embedded one in DATA_DIR while the service is stopped. Ends with 1 when the
 log is not what was written, and with 2 when it cannot be read.`;
@@ -31,12 +31,22 @@ async function run(): Promise<void> {
 function readArguments() {
   try {
     const { values } = parseArgs({ options: { from: { type: 'string', default: '1' }, head: { type: 'string' } } });
-    const [, seq, hash] = /^(\d{1,15}):([0-9a-f]{64})$/.exec(values.head ?? '') ?? [];
-    if (!/^[1-9]\d{0,14}$/.test(values.from) || (values.head !== undefined && hash === undefined)) throw new Error();
-    return { from: Number(values.from), anchor: hash === undefined ? undefined : { seq: Number(seq), hash } };
+    if (!/^[1-9]\d{0,14}$/.test(values.from)) throw new Error();
+    const from = Number(values.from);
+    const anchor = values.head === undefined ? undefined : headOf(values.head);
+    // Nothing would tie it to the entries that are looked at.
+    if (anchor && anchor.seq < from - 1) throw new Error();
+    return { from, anchor: anchor?.seq === 0 ? undefined : anchor };
   } catch {
     throw new StartRefused([USAGE]);
   }
+}
+
+/** The head of an empty log, `0:`, is where every log begins. */
+function headOf(text: string) {
+  const [, seq, hash = ''] = /^(?:([1-9]\d{0,14}):([0-9a-f]{64})|0:)$/.exec(text) ?? [];
+  if (seq === undefined && text !== '0:') throw new Error();
+  return { seq: Number(seq ?? 0), hash };
 }
 
 async function open(): Promise<{ readonly client: Client; stop(): Promise<void> }> {

@@ -80,6 +80,24 @@ describe('notes for the audit log', () => {
     ]);
   });
 
+  test('are written once when the process ends while some are being written', async () => {
+    let goOn = () => {};
+    const slow = new AuditNotes<AuditEntry>(async (batch) => {
+      await new Promise<void>((resolve) => (goOn = resolve));
+      stored.push(...batch);
+    });
+    for (let i = 0; i < 250; i++) slow.add(refusal(`caller ${i}`));
+    await jest.advanceTimersByTimeAsync(600);
+    const end = { isReached: false };
+    const closing = slow.close().then(() => (end.isReached = true));
+    while (!end.isReached) {
+      goOn();
+      await jest.advanceTimersByTimeAsync(600);
+    }
+    await closing;
+    expect(stored.map(({ entry }) => entry.actor.id)).toEqual(Array.from({ length: 250 }, (_, i) => `caller ${i}`));
+  });
+
   test('do not keep the process from ending while the database is away', async () => {
     isAway = true;
     for (let i = 0; i < 500; i++) notes.add(refusal(`caller ${i}`));

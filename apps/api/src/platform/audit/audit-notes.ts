@@ -36,6 +36,7 @@ export class AuditNotes<Entry extends Notable> {
   private toldAtMs = -Infinity;
   private timer: NodeJS.Timeout | undefined;
   private writing: Promise<void> | undefined;
+  private isClosed = false;
 
   /** @param write stores entries in one transaction; rejects when none of them is stored */
   constructor(private readonly write: (notes: readonly Note<Entry>[]) => Promise<void>) {}
@@ -58,9 +59,10 @@ export class AuditNotes<Entry extends Notable> {
 
   /** Writes what there is, before the process ends: the counts of what goes on as well. */
   async close(): Promise<void> {
+    this.isClosed = true;
     clearTimeout(this.timer);
-    this.endFloods(Infinity);
     await this.writing;
+    this.endFloods(Infinity);
     while (this.waiting.length > 0 && (await this.writeBatch()));
     this.dropped += this.waiting.length;
     this.tellOfDropped();
@@ -72,6 +74,7 @@ export class AuditNotes<Entry extends Notable> {
   }
 
   private schedule(): void {
+    if (this.isClosed) return;
     this.timer ??= setTimeout(() => {
       this.writing = this.work().finally(() => {
         this.writing = this.timer = undefined;

@@ -4,6 +4,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 const COUNTED = Symbol('in flight');
 type Counted = ServerResponse & { [COUNTED]?: InFlight | undefined };
 
+/** What Node reads from a connection at once. */
+const READ_BYTES = 65_536;
+
 /**
  * The requests that a node works on. One whose body is still on its way is no work yet, or slow senders could keep
  * everybody out; neither is a stream that has begun.
@@ -20,16 +23,32 @@ export class InFlight {
     }
     this.withBody.set(request, request.socket.bytesRead);
     request.once('end', () => {
-      if (!response.closed) this.begin(response);
+      if (!response.destroyed) this.begin(response);
     });
     response.once('close', () => this.withBody.delete(request));
+  }
+
+  /** Requests with a body that are not answered yet, whether it has come or not. */
+  get bodies(): number {
+    return this.withBody.size;
   }
 
   /** Bytes of bodies that have come and are not answered yet. */
   bodyBytes(): number {
     let total = 0;
-    for (const [{ socket }, before] of this.withBody) total += socket.bytesRead - before;
+    for (const [request, before] of this.withBody) total += heldBytes(request, before);
     return total;
+  }
+
+  /** Ends the connections whose body has not come as a whole, the newest first, until so many bytes are given back. */
+  cut(bytes: number): void {
+    let left = bytes;
+    for (const [request, before] of [...this.withBody].reverse()) {
+      if (left <= 0) return;
+      if (request.complete) continue;
+      left -= heldBytes(request, before);
+      request.socket.destroy();
+    }
   }
 
   private begin(response: Counted): void {
@@ -47,6 +66,11 @@ export function countsNoMore(response: ServerResponse): void {
 export function hasBody({ headers }: IncomingMessage): boolean {
   const length = headers['content-length'];
   return (length !== undefined && length !== '0') || headers['transfer-encoding'] !== undefined;
+}
+
+/** At most: the first bytes came together with the head, nobody knows how many. */
+function heldBytes({ headers, socket }: IncomingMessage, before: number): number {
+  return Math.min(Number(headers['content-length'] ?? Infinity), READ_BYTES + socket.bytesRead - before);
 }
 
 function finished(this: Counted): void {

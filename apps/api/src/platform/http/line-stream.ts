@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { countsNoMore } from './in-flight.js';
 import { commonHeaders } from './respond.js';
 
 /** For so long a reader may take nothing before its connection is closed. */
@@ -19,7 +20,7 @@ export async function sendLines(
   parts: AsyncGenerator<string, void, undefined>,
   fileName: string,
 ): Promise<void> {
-  const first = await parts.next();
+  const first = request.method === 'HEAD' ? undefined : await parts.next();
   const { raw } = reply;
   reply.hijack();
   raw.writeHead(200, {
@@ -29,6 +30,8 @@ export async function sendLines(
     'Cache-Control': 'no-store',
   });
   request.answeredAt = performance.now();
+  if (first === undefined) return void raw.end();
+  countsNoMore(raw);
   raw.setTimeout(PATIENCE_MS, () => raw.destroy());
   const text = async function* () {
     if (!first.done) yield first.value;

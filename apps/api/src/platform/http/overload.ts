@@ -4,6 +4,7 @@ import { LiveConfig } from '../live-config.js';
 import { log } from '../logging.js';
 import { Traffic } from '../traffic.js';
 import { hasBody, InFlight } from './in-flight.js';
+import { closeWithConnection } from './queued-responses.js';
 import { refuse } from './refusal.js';
 import { RefusalPace } from './refusal-pace.js';
 import { handOn } from './request-listeners.js';
@@ -18,9 +19,14 @@ const CUT = 0.7;
 /** From the least to the most in two seconds. */
 const STEPS = 100;
 const LOG_MS = 1000;
+/** So many times the requests in flight may have a body that has not come: they may all come at once. */
+const BODIES_PER_PLACE = 4;
 
-const HEALTH = /^\/health\//;
-const OPERATORS = /^\/v1\/(?:admin|config|monitor)[/?]/;
+/** Of the memory that bodies may take: up to here they are only refused, and what is on its way may still come. */
+const BODIES_CUT_AT = 1.25;
+
+const HEALTH = /^\/health\/(?:live|ready)(?:\?|$)/;
+const OPERATORS = /^\/v1\/(?:admin|config|monitor)(?:[/?]|$)/;
 
 /**
  * Refuses work beyond what the node can do, before anything is done for it; so a refusal is cheap, and comes at once.
@@ -29,9 +35,11 @@ const OPERATORS = /^\/v1\/(?:admin|config|monitor)[/?]/;
  *   (AIMD: Chiu and Jain 1989), so that nobody needs to know what a request costs.
  * - What the event loop has not begun lies unread in connections, where nobody counts it: when its present turn has
  *   taken long enough, the rest of the turn is refused.
- * - Bodies may take so much memory.
+ * - Bodies may take so much memory. Who comes with one is refused then; when those that were let in before take too much
+ *   all the same, the newest of them are cut off. What a head declares is held against nobody, or a few heads would keep
+ *   all bodies out.
  *
- * Operators are let in where others are not, and health checks always.
+ * Operators are let in where others are not, and health checks always; but nobody with a body that has no room.
  */
 @Injectable()
 export class Overload {
@@ -66,10 +74,12 @@ export class Overload {
       if (this.isTooMuch(request)) {
         this.refused++;
         this.traffic.record(503, 0);
+        this.pace.refusing(request.socket, response);
         refuse(request, response);
-        this.pace.add(request.socket);
         return true;
       }
+      this.pace.taken(request.socket);
+      closeWithConnection(request, response);
       this.inFlight.add(request, response);
       return false;
     });
@@ -78,12 +88,16 @@ export class Overload {
   }
 
   private isTooMuch(request: IncomingMessage): boolean {
+    if (this.hasNoRoomForBodies() && hasBody(request)) return true;
     const { count } = this.inFlight;
-    const full =
-      this.takesTooLong() || count >= this.limit || (this.bodyBytes >= this.maxBodyBytes && hasBody(request));
-    if (!full) return false;
-    const { url = '' } = request;
-    return !HEALTH.test(url) && !(OPERATORS.test(url) && count < 2 * this.maxInFlight);
+    if (!this.takesTooLong() && count < this.limit) return false;
+    const { url = '', method } = request;
+    if (HEALTH.test(url)) return method !== 'GET' && method !== 'HEAD';
+    return !(OPERATORS.test(url) && count < 2 * this.maxInFlight);
+  }
+
+  private hasNoRoomForBodies(): boolean {
+    return this.bodyBytes >= this.maxBodyBytes || this.inFlight.bodies >= BODIES_PER_PLACE * this.maxInFlight;
   }
 
   /** Whether the turn of the event loop has been long enough; it counts from its first request. */
@@ -106,6 +120,8 @@ export class Overload {
     this.delayMs += WEIGHT * (lateMs - this.delayMs);
     this.limit = this.nextLimit();
     this.bodyBytes = this.inFlight.bodyBytes();
+    const excessBytes = this.bodyBytes - BODIES_CUT_AT * this.maxBodyBytes;
+    if (excessBytes > 0) this.inFlight.cut(excessBytes);
     if (this.refused > 0 && now - this.toldAt >= LOG_MS) this.tell(now);
   }
 
