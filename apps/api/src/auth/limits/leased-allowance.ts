@@ -1,15 +1,17 @@
 import { Allowance, type Dimension, nowMs, type Verdict } from './allowance.js';
 import type { Grant } from './limit-script.js';
-import { goesOn, isBucket, type Rule, shareOf } from './rule.js';
+import { goesOn, type Rule, shareOf } from './rule.js';
 import type { SharedLimits } from './shared-limits.js';
 import { openTally } from './strategies.js';
 import { takeOne, type Tally, wholeFree } from './tally.js';
 
 /** A node wants to hold what it used of late in such a time, twice, and asks for more when half of it is used. */
 const LEASE_MS = 500;
+/** In less time than this nothing is measured. */
+const MIN_MEASURED_MS = 10;
 const MIN_LEASE = 8;
 const MAX_LEASE = 100_000;
-/** After so long a lease is brought up to date with its next use. */
+/** After so long a lease is brought up to date with its next use: what it is too large by goes back. */
 const RENEW_MS = 1000;
 /** So often Redis is asked at most, and at least, for a subject that has nothing left: others may have given some back. */
 const MIN_PAUSE_MS = 10;
@@ -110,13 +112,17 @@ export class LeasedAllowance extends Allowance {
     do {
       const rule = this.rule;
       const sentAtMs = nowMs();
+      const size = this.leaseSize(sentAtMs);
+      // A bucket fills up again behind a lease, which is kept small therefore: both could be used at once.
+      const kept = sentAtMs < this.endsAtMs ? Math.min(this.leased, size) : 0;
       const order = {
         need: this.waiting.length,
-        ahead: this.wants,
+        ahead: size - kept,
         divisor: 2 * this.shared.nodes,
-        back: 0,
+        back: this.leased - kept,
         stamp: this.stamp,
       };
+      this.leased = kept;
       try {
         const grant = await this.shared.order(`${this.dimension}:${this.subject}`, rule, order);
         if (rule === this.rule) this.accept(grant, sentAtMs);
@@ -129,18 +135,20 @@ export class LeasedAllowance extends Allowance {
     this.isOrdering = false;
   }
 
-  /** What it would hold beyond what it has. Who comes for the first time may never come again. */
-  private get wants(): number {
+  /** What it would hold. Who comes for the first time may never come again. */
+  private leaseSize(atMs: number): number {
     if (this.leftToAll === undefined) return 0;
-    const elapsedMs = Math.max(LEASE_MS, nowMs() - this.grantedAtMs);
-    const wanted = Math.ceil((this.usedSinceGrant / elapsedMs) * LEASE_MS);
-    return Math.max(0, Math.min(MAX_LEASE, Math.max(MIN_LEASE, 2 * wanted)) - this.leased);
+    const used = this.usedSinceGrant + this.waiting.length;
+    const elapsedMs = Math.max(MIN_MEASURED_MS, atMs - this.grantedAtMs);
+    const wanted = Math.ceil((used / elapsedMs) * LEASE_MS);
+    return Math.min(MAX_LEASE, Math.max(MIN_LEASE, 2 * wanted));
   }
 
   private accept(grant: Grant, sentAtMs: number): void {
     const atMs = nowMs();
     // Of what was counted in a window that is over nothing may be used any more.
-    this.leased = (grant.stamp === this.stamp ? this.leased : 0) + grant.granted;
+    if (grant.stamp !== this.stamp) void this.giveBack(this.rule);
+    this.leased += grant.granted;
     this.stamp = grant.stamp;
     this.endsAtMs = sentAtMs + grant.lifeMs;
     this.renewAtMs = atMs + RENEW_MS;
@@ -182,7 +190,6 @@ export class LeasedAllowance extends Allowance {
     const back = this.leased;
     this.leased = 0;
     if (back === 0) return;
-    if (!isBucket(rule) && nowMs() >= this.endsAtMs) return;
     this.leftToAll = (this.leftToAll ?? 0) + back;
     const order = { need: 0, ahead: 0, divisor: 1, back, stamp: this.stamp };
     await this.shared.order(`${this.dimension}:${this.subject}`, rule, order).catch(() => undefined);
