@@ -133,3 +133,34 @@ describe('what a node takes in advance', () => {
     },
   );
 });
+
+describe('while Redis is away', () => {
+  async function takeAll(allowance: LeasedAllowance): Promise<number> {
+    let taken = 0;
+    while (await pass(takeFrom(allowance))) taken++;
+    return taken;
+  }
+
+  test.each(LIMIT_STRATEGIES)('short outages, one after the other, give a %s out once', async (strategy) => {
+    const nodes = onNodes({ strategy, limit: 300, windowMs: DAY_MS, burst: 300 });
+    let taken = 0;
+    for (let outage = 0; outage < 5; outage++) {
+      redis.isAway = true;
+      for (const node of nodes) taken += await takeAll(node);
+      redis.isAway = false;
+      while (!opened.every(({ available }) => available)) await jest.advanceTimersByTimeAsync(1);
+      for (const node of nodes) taken += Number(await pass(takeFrom(node)));
+    }
+    expect(taken).toBeGreaterThanOrEqual(250);
+    expect(taken).toBeLessThanOrEqual(305);
+  });
+
+  test.each(LIMIT_STRATEGIES)('what a %s has got back since it was heard of counts', async (strategy) => {
+    const nodes = onNodes({ strategy, limit: 300, windowMs: MINUTE_MS, burst: 300 });
+    for (const node of nodes) await takeAll(node);
+    // None of them hears of it that everything is there again.
+    await jest.advanceTimersByTimeAsync(2 * MINUTE_MS);
+    redis.isAway = true;
+    for (const node of nodes) expect(await takeAll(node)).toBeGreaterThanOrEqual(100);
+  });
+});

@@ -1,6 +1,6 @@
 import { Allowance, type Dimension, nowMs, type Verdict } from './allowance.js';
 import type { Grant } from './limit-script.js';
-import { goesOn, type Rule, shareOf } from './rule.js';
+import { capacityOf, goesOn, isBucket, type Rule, shareOf } from './rule.js';
 import type { SharedLimits } from './shared-limits.js';
 import { openTally } from './strategies.js';
 import { takeOne, type Tally, wholeFree } from './tally.js';
@@ -39,8 +39,11 @@ export class LeasedAllowance extends Allowance {
   private refusedUntilMs = 0;
   private readonly waiting: ((isTaken: boolean) => void)[] = [];
   private isOrdering = false;
-  /** Counts the part of this node while Redis does not answer. */
-  private alone: Tally | undefined;
+  /** Counts the part of this node while Redis does not answer. Kept: the next outage does not hand it out again. */
+  private part: Tally | undefined;
+  private isAlone = false;
+  /** Redis has not heard of them. */
+  private takenAlone = 0;
 
   constructor(
     dimension: Dimension,
@@ -70,8 +73,10 @@ export class LeasedAllowance extends Allowance {
   }
 
   putBack(): void {
-    if (this.alone) this.alone.giveBack(1, this.alone.stamp);
-    else this.leased++;
+    if (this.part && this.takenAlone > 0) {
+      this.part.giveBack(1, this.part.stamp);
+      this.takenAlone--;
+    } else this.leased++;
     this.usedSinceGrant--;
   }
 
@@ -96,9 +101,13 @@ export class LeasedAllowance extends Allowance {
     void this.giveBack(previous);
     this.refusedUntilMs = 0;
     this.leftToAll = undefined;
-    if (!this.alone) return;
-    if (goesOn(rule, previous)) this.alone.rule = shareOf(rule, this.shared.nodes);
-    else this.alone = undefined;
+    if (!this.part) return;
+    if (goesOn(rule, previous)) this.part.rule = shareOf(rule, this.shared.nodes);
+    else {
+      this.part = undefined;
+      this.isAlone = false;
+      this.takenAlone = 0;
+    }
   }
 
   private useOne(atMs: number): void {
@@ -112,11 +121,12 @@ export class LeasedAllowance extends Allowance {
     do {
       const rule = this.rule;
       const sentAtMs = nowMs();
+      const owed = this.owedAt(sentAtMs);
       const size = this.leaseSize(sentAtMs);
       // A bucket fills up again behind a lease, which is kept small therefore: both could be used at once.
       const kept = sentAtMs < this.endsAtMs ? Math.min(this.leased, size) : 0;
       const order = {
-        need: this.waiting.length,
+        need: owed + this.waiting.length,
         ahead: size - kept,
         divisor: 2 * this.shared.nodes,
         back: this.leased - kept,
@@ -125,7 +135,7 @@ export class LeasedAllowance extends Allowance {
       this.leased = kept;
       try {
         const grant = await this.shared.order(`${this.dimension}:${this.subject}`, rule, order);
-        if (rule === this.rule) this.accept(grant, sentAtMs);
+        if (rule === this.rule) this.accept(grant, sentAtMs, owed);
         this.serve();
       } catch {
         // The guard has counted it; this node goes on with its part.
@@ -144,11 +154,11 @@ export class LeasedAllowance extends Allowance {
     return Math.min(MAX_LEASE, Math.max(MIN_LEASE, 2 * wanted));
   }
 
-  private accept(grant: Grant, sentAtMs: number): void {
+  private accept(grant: Grant, sentAtMs: number, owed: number): void {
     const atMs = nowMs();
     // Of what was counted in a window that is over nothing may be used any more.
     if (grant.stamp !== this.stamp) void this.giveBack(this.rule);
-    this.leased += grant.granted;
+    this.leased += Math.max(0, grant.granted - owed);
     this.stamp = grant.stamp;
     this.endsAtMs = sentAtMs + grant.lifeMs;
     this.renewAtMs = atMs + RENEW_MS;
@@ -159,7 +169,8 @@ export class LeasedAllowance extends Allowance {
     this.resetAtMs = atMs + grant.resetMs;
     this.freeAtMs = atMs + grant.waitMs;
     this.refusedUntilMs = grant.waitMs > 0 ? atMs + Math.min(Math.max(grant.waitMs, MIN_PAUSE_MS), MAX_PAUSE_MS) : 0;
-    this.alone = undefined;
+    this.isAlone = false;
+    this.takenAlone = 0;
     if (this.leased > 0) this.shared.hold(this);
   }
 
@@ -175,15 +186,37 @@ export class LeasedAllowance extends Allowance {
   }
 
   private takeAlone(atMs: number): boolean {
-    if (!this.alone) {
-      const share = shareOf(this.rule, this.shared.nodes);
-      this.alone = openTally(share, atMs);
+    this.part ??= openTally(shareOf(this.rule, this.shared.nodes), atMs);
+    if (!this.isAlone) {
+      this.isAlone = true;
+      this.part.rule = shareOf(this.rule, this.shared.nodes);
+      this.part.settle(atMs);
       // Who had used up its limit before has not got it back by an outage.
-      const free = wholeFree(this.alone);
-      const known = this.leftToAll === undefined ? free : Math.floor(this.leftToAll / this.shared.nodes);
-      this.alone.spend(Math.max(0, free - known));
+      const known = Math.floor(this.leftAt(atMs) / this.shared.nodes);
+      this.part.spend(Math.max(0, wholeFree(this.part) - known));
     }
-    return takeOne(this.alone, atMs);
+    const isTaken = takeOne(this.part, atMs);
+    if (isTaken) this.takenAlone++;
+    return isTaken;
+  }
+
+  /** Requests that are left to all by now, as far as this node has heard. */
+  private leftAt(atMs: number): number {
+    const { rule, leftToAll, grantedAtMs } = this;
+    if (leftToAll === undefined || (!isBucket(rule) && atMs >= this.resetAtMs)) return capacityOf(rule);
+    const cameBack = isBucket(rule) ? ((atMs - grantedAtMs) * rule.limit) / rule.windowMs : 0;
+    return Math.min(capacityOf(rule), leftToAll + cameBack);
+  }
+
+  /** What was let through alone and still counts, which Redis has not heard of. */
+  private owedAt(atMs: number): number {
+    if (!this.part) return 0;
+    this.part.settle(atMs);
+    return Math.min(this.takenAlone, capacityOf(this.part.rule) - wholeFree(this.part));
+  }
+
+  private get alone(): Tally | undefined {
+    return this.isAlone ? this.part : undefined;
   }
 
   private async giveBack(rule: Rule): Promise<void> {
