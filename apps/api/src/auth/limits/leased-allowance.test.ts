@@ -163,4 +163,12 @@ describe('while Redis is away', () => {
     redis.isAway = true;
     for (const node of nodes) expect(await takeAll(node)).toBeGreaterThanOrEqual(100);
   });
+
+  test('the headers tell of the part of the node', async () => {
+    const [node] = onNodes({ strategy: 'token-bucket', limit: 60, windowMs: MINUTE_MS, burst: 30 });
+    redis.isAway = true;
+    expect(await pass(takeFrom(node))).toBe(true);
+    // A third of 30 at once, and of one a second.
+    expect(node).toMatchObject({ remaining: 9, resetInSeconds: 3, fractionLeft: 0.9, limitText: '60' });
+  });
 });

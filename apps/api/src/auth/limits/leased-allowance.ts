@@ -89,6 +89,10 @@ export class LeasedAllowance extends Allowance {
     await this.giveBack(this.rule);
   }
 
+  protected get countedRule(): Rule {
+    return this.alone?.rule ?? this.rule;
+  }
+
   protected get windowResetMs(): number {
     return this.alone ? this.alone.resetMs : this.resetAtMs - nowMs();
   }

@@ -29,7 +29,8 @@ export class UnknownRouteLimits implements OnApplicationBootstrap {
     const known = new Set(this.routes.all.map(({ method, url }) => plain(`${method} ${url}`)));
     this.config.follow(({ rate_limits }) => {
       const unknown = Object.keys(rate_limits.endpoint.routes).filter((name) => !known.has(plain(name)));
-      if (unknown.length > 0) log.warn({ unknown }, 'rate_limits.endpoint.routes has limits of routes that there are not');
+      if (unknown.length > 0)
+        log.warn({ unknown }, 'rate_limits.endpoint.routes has limits of routes that there are not');
     });
   }
 }
