@@ -4,6 +4,7 @@ import { AdminModule } from './admin/admin.module.js';
 import { AccessGuard } from './auth/access.guard.js';
 import { AuthModule } from './auth/auth.module.js';
 import { RouteLimitsGuard } from './auth/limits/route-limits.guard.js';
+import { UnknownRouteLimits } from './auth/limits/route-limits.js';
 import { noteRefusal } from './auth/refusals.js';
 import { CacheModule } from './cache/cache.module.js';
 import { MonitorModule } from './monitor/monitor.module.js';
@@ -23,6 +24,7 @@ export class AppModule {
       imports: [PlatformModule.of(foundations), AuthModule, CacheModule, MonitorModule, AdminModule],
       providers: [
         { provide: RouteTable, useValue: routes },
+        UnknownRouteLimits,
         { provide: APP_GUARD, useExisting: AccessGuard },
         { provide: APP_GUARD, useExisting: RouteLimitsGuard },
         {

@@ -86,15 +86,16 @@ const AT_ONCE = 16;
   });
 
   test('ask Redis for far fewer requests than they let through', async () => {
-    const [client] = await limitedTo(100_000);
+    const [client] = await limitedTo(1_000_000);
     await read(client!);
+    // Nodes tell each other all the time that they are there, by scripts too.
     const calls = async () => {
       const text = await redisCommand(redis.port, ['INFO', 'commandstats']);
       return Number(/cmdstat_evalsha:calls=(\d+)/.exec(text)?.[1] ?? 0);
     };
     const before = await calls();
     for (let i = 0; i < 60; i++) await Promise.all(Array.from({ length: 50 }, () => read(client!)));
-    expect((await calls()) - before).toBeLessThan(1000);
+    expect((await calls()) - before).toBeLessThan(300);
   });
 
   test('give back what they took in advance and do not use', async () => {

@@ -122,6 +122,11 @@ describe('a request that is counted at once', () => {
     const { limiter } = limiterWith(all, { trusted_proxies: ['192.0.2.1'] });
     expect(limiter.countAtOnce(callerOf('free'), ROUTE, SOCKET)).toBe(false);
   });
+
+  test('passes at once where limits are switched off, also behind a proxy', () => {
+    const { limiter } = limiterWith({ ...all, enabled: false }, { trusted_proxies: ['192.0.2.1'] });
+    expect(limiter.countAtOnce(callerOf('free'), ROUTE, SOCKET)).toBeUndefined();
+  });
 });
 
 test('the limit of a single route goes before that of all', () => {
@@ -132,6 +137,16 @@ test('the limit of a single route goes before that of all', () => {
   // A name that every object has is not a limit.
   expect(limiter.ofEndpoint('constructor')).toMatchObject({ limitText: '600000' });
 });
+
+test.each(['GET /v1/cache/{key}', 'GET /v1/cache/:key', 'GET /v1/cache/{name}'])(
+  'the limit of a single route is found as it is documented, and as it is declared (%s)',
+  (name) => {
+    const { limiter } = limiterWith({ endpoint: { enabled: true, routes: { [name]: { limit: 3, window: 10 } } } });
+    expect(limiter.ofEndpoint('GET /v1/cache/:key')).toMatchObject({ limitText: '3' });
+    expect(limiter.ofEndpoint('GET /v1/cache/:key/events')).toMatchObject({ limitText: '600000' });
+    expect(limiter.ofEndpoint('PUT /v1/cache/:key')).toMatchObject({ limitText: '600000' });
+  },
+);
 
 test('of many addresses the last ones are kept, and those of before forgotten', () => {
   const { limiter } = limiterWith({ ip: { enabled: true, limit: 5 } });

@@ -9,9 +9,10 @@ import { type Allowance, type Dimension, nowMs, RateLimitExceeded } from './limi
 import { LeasedAllowance } from './limits/leased-allowance.js';
 import { LocalAllowance } from './limits/local-allowance.js';
 import { RateLimitRejections } from './limits/rejections.js';
+import { limitOfRoute } from './limits/route-limits.js';
 import { isSameRule, type Rule } from './limits/rule.js';
 import { SharedLimits } from './limits/shared-limits.js';
-import { beside } from './limits/standings.js';
+import { beside, together } from './limits/standings.js';
 import { Subjects } from './limits/subjects.js';
 import type { Principal } from './principal.js';
 
@@ -127,11 +128,10 @@ export class RateLimiter implements BeforeApplicationShutdown {
     from: { readonly remoteAddress?: string | undefined },
   ): RateLimitState | undefined | false {
     const caller = this.ofCaller(principal);
-    const { endpoint, ip, global } = this.limits;
-    if (!endpoint.enabled && !ip.enabled && !global.enabled) {
+    if (!this.isOn('endpoint') && !this.isOn('ip') && !this.isOn('global')) {
       return caller === undefined || caller.take(nowMs()) === 'taken' ? caller : false;
     }
-    if (ip.enabled && this.hasProxies) return false;
+    if (this.isOn('ip') && this.hasProxies) return false;
     const asked = [this.ofAddress(from.remoteAddress), caller, this.ofEndpoint(route), this.ofEverybody()];
     const taken: Allowance[] = [];
     for (const allowance of asked) {
@@ -142,7 +142,7 @@ export class RateLimiter implements BeforeApplicationShutdown {
       }
       taken.push(allowance);
     }
-    return taken.reduce<RateLimitState | undefined>(beside, undefined);
+    return together(taken);
   }
 
   private refuse({ dimension, subject }: Allowance): false {
@@ -189,8 +189,7 @@ export class RateLimiter implements BeforeApplicationShutdown {
 
   private ruleOf(dimension: 'endpoint' | 'ip' | 'global', subject: string): Rule {
     const { strategy, burst, ...general } = this.limits[dimension];
-    const { routes } = this.limits.endpoint;
-    const own = dimension === 'endpoint' && Object.hasOwn(routes, subject) ? routes[subject] : undefined;
+    const own = dimension === 'endpoint' ? limitOfRoute(this.limits.endpoint.routes, subject) : undefined;
     const { limit, window } = own ?? general;
     return { strategy, limit, windowMs: window * SECOND_MS, burst };
   }

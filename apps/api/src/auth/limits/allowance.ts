@@ -40,6 +40,8 @@ export abstract class Allowance implements RateLimitState {
   abstract putBack(): void;
   abstract get remaining(): number;
   protected abstract get windowResetMs(): number;
+  /** What `remaining` is counted by. */
+  protected abstract get countedRule(): Rule;
   /** Until one request is let through. */
   protected abstract get waitMs(): number;
   protected abstract follow(rule: Rule, previous: Rule): void;
@@ -57,7 +59,7 @@ export abstract class Allowance implements RateLimitState {
   }
 
   get resetInSeconds(): number {
-    const { limit, windowMs, burst } = this.rule;
+    const { limit, windowMs, burst } = this.countedRule;
     const resetMs = isBucket(this.rule) ? ((burst - this.remaining) * windowMs) / limit : this.windowResetMs;
     return Math.max(0, Math.ceil(resetMs / 1000));
   }
@@ -68,7 +70,7 @@ export abstract class Allowance implements RateLimitState {
 
   /** The part of it that is left, from 0 to 1. */
   get fractionLeft(): number {
-    return this.remaining / capacityOf(this.rule);
+    return this.remaining / capacityOf(this.countedRule);
   }
 
   get limit(): number {

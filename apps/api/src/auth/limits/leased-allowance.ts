@@ -1,15 +1,17 @@
 import { Allowance, type Dimension, nowMs, type Verdict } from './allowance.js';
 import type { Grant } from './limit-script.js';
-import { goesOn, isBucket, type Rule, shareOf } from './rule.js';
+import { capacityOf, goesOn, isBucket, type Rule, shareOf } from './rule.js';
 import type { SharedLimits } from './shared-limits.js';
 import { openTally } from './strategies.js';
 import { takeOne, type Tally, wholeFree } from './tally.js';
 
 /** A node wants to hold what it used of late in such a time, twice, and asks for more when half of it is used. */
 const LEASE_MS = 500;
+/** In less time than this nothing is measured. */
+const MIN_MEASURED_MS = 10;
 const MIN_LEASE = 8;
 const MAX_LEASE = 100_000;
-/** After so long a lease is brought up to date with its next use. */
+/** After so long a lease is brought up to date with its next use: what it is too large by goes back. */
 const RENEW_MS = 1000;
 /** So often Redis is asked at most, and at least, for a subject that has nothing left: others may have given some back. */
 const MIN_PAUSE_MS = 10;
@@ -37,8 +39,11 @@ export class LeasedAllowance extends Allowance {
   private refusedUntilMs = 0;
   private readonly waiting: ((isTaken: boolean) => void)[] = [];
   private isOrdering = false;
-  /** Counts the part of this node while Redis does not answer. */
-  private alone: Tally | undefined;
+  /** Counts the part of this node while Redis does not answer. Kept: the next outage does not hand it out again. */
+  private part: Tally | undefined;
+  private isAlone = false;
+  /** Redis has not heard of them. */
+  private takenAlone = 0;
 
   constructor(
     dimension: Dimension,
@@ -68,8 +73,10 @@ export class LeasedAllowance extends Allowance {
   }
 
   putBack(): void {
-    if (this.alone) this.alone.giveBack(1, this.alone.stamp);
-    else this.leased++;
+    if (this.part && this.takenAlone > 0) {
+      this.part.giveBack(1, this.part.stamp);
+      this.takenAlone--;
+    } else this.leased++;
     this.usedSinceGrant--;
   }
 
@@ -80,6 +87,10 @@ export class LeasedAllowance extends Allowance {
   /** Gives what is leased and not used back to all. */
   async returnLease(): Promise<void> {
     await this.giveBack(this.rule);
+  }
+
+  protected get countedRule(): Rule {
+    return this.alone?.rule ?? this.rule;
   }
 
   protected get windowResetMs(): number {
@@ -94,9 +105,13 @@ export class LeasedAllowance extends Allowance {
     void this.giveBack(previous);
     this.refusedUntilMs = 0;
     this.leftToAll = undefined;
-    if (!this.alone) return;
-    if (goesOn(rule, previous)) this.alone.rule = shareOf(rule, this.shared.nodes);
-    else this.alone = undefined;
+    if (!this.part) return;
+    if (goesOn(rule, previous)) this.part.rule = shareOf(rule, this.shared.nodes);
+    else {
+      this.part = undefined;
+      this.isAlone = false;
+      this.takenAlone = 0;
+    }
   }
 
   private useOne(atMs: number): void {
@@ -110,16 +125,21 @@ export class LeasedAllowance extends Allowance {
     do {
       const rule = this.rule;
       const sentAtMs = nowMs();
+      const owed = this.owedAt(sentAtMs);
+      const size = this.leaseSize(sentAtMs);
+      // A bucket fills up again behind a lease, which is kept small therefore: both could be used at once.
+      const kept = sentAtMs < this.endsAtMs ? Math.min(this.leased, size) : 0;
       const order = {
-        need: this.waiting.length,
-        ahead: this.wants,
+        need: owed + this.waiting.length,
+        ahead: size - kept,
         divisor: 2 * this.shared.nodes,
-        back: 0,
+        back: this.leased - kept,
         stamp: this.stamp,
       };
+      this.leased = kept;
       try {
         const grant = await this.shared.order(`${this.dimension}:${this.subject}`, rule, order);
-        if (rule === this.rule) this.accept(grant, sentAtMs);
+        if (rule === this.rule) this.accept(grant, sentAtMs, owed);
         this.serve();
       } catch {
         // The guard has counted it; this node goes on with its part.
@@ -129,18 +149,20 @@ export class LeasedAllowance extends Allowance {
     this.isOrdering = false;
   }
 
-  /** What it would hold beyond what it has. Who comes for the first time may never come again. */
-  private get wants(): number {
+  /** What it would hold. Who comes for the first time may never come again. */
+  private leaseSize(atMs: number): number {
     if (this.leftToAll === undefined) return 0;
-    const elapsedMs = Math.max(LEASE_MS, nowMs() - this.grantedAtMs);
-    const wanted = Math.ceil((this.usedSinceGrant / elapsedMs) * LEASE_MS);
-    return Math.max(0, Math.min(MAX_LEASE, Math.max(MIN_LEASE, 2 * wanted)) - this.leased);
+    const used = this.usedSinceGrant + this.waiting.length;
+    const elapsedMs = Math.max(MIN_MEASURED_MS, atMs - this.grantedAtMs);
+    const wanted = Math.ceil((used / elapsedMs) * LEASE_MS);
+    return Math.min(MAX_LEASE, Math.max(MIN_LEASE, 2 * wanted));
   }
 
-  private accept(grant: Grant, sentAtMs: number): void {
+  private accept(grant: Grant, sentAtMs: number, owed: number): void {
     const atMs = nowMs();
     // Of what was counted in a window that is over nothing may be used any more.
-    this.leased = (grant.stamp === this.stamp ? this.leased : 0) + grant.granted;
+    if (grant.stamp !== this.stamp) void this.giveBack(this.rule);
+    this.leased += Math.max(0, grant.granted - owed);
     this.stamp = grant.stamp;
     this.endsAtMs = sentAtMs + grant.lifeMs;
     this.renewAtMs = atMs + RENEW_MS;
@@ -151,7 +173,8 @@ export class LeasedAllowance extends Allowance {
     this.resetAtMs = atMs + grant.resetMs;
     this.freeAtMs = atMs + grant.waitMs;
     this.refusedUntilMs = grant.waitMs > 0 ? atMs + Math.min(Math.max(grant.waitMs, MIN_PAUSE_MS), MAX_PAUSE_MS) : 0;
-    this.alone = undefined;
+    this.isAlone = false;
+    this.takenAlone = 0;
     if (this.leased > 0) this.shared.hold(this);
   }
 
@@ -167,22 +190,43 @@ export class LeasedAllowance extends Allowance {
   }
 
   private takeAlone(atMs: number): boolean {
-    if (!this.alone) {
-      const share = shareOf(this.rule, this.shared.nodes);
-      this.alone = openTally(share, atMs);
+    this.part ??= openTally(shareOf(this.rule, this.shared.nodes), atMs);
+    if (!this.isAlone) {
+      this.isAlone = true;
+      this.part.rule = shareOf(this.rule, this.shared.nodes);
+      this.part.settle(atMs);
       // Who had used up its limit before has not got it back by an outage.
-      const free = wholeFree(this.alone);
-      const known = this.leftToAll === undefined ? free : Math.floor(this.leftToAll / this.shared.nodes);
-      this.alone.spend(Math.max(0, free - known));
+      const known = Math.floor(this.leftAt(atMs) / this.shared.nodes);
+      this.part.spend(Math.max(0, wholeFree(this.part) - known));
     }
-    return takeOne(this.alone, atMs);
+    const isTaken = takeOne(this.part, atMs);
+    if (isTaken) this.takenAlone++;
+    return isTaken;
+  }
+
+  /** Requests that are left to all by now, as far as this node has heard. */
+  private leftAt(atMs: number): number {
+    const { rule, leftToAll, grantedAtMs } = this;
+    if (leftToAll === undefined || (!isBucket(rule) && atMs >= this.resetAtMs)) return capacityOf(rule);
+    const cameBack = isBucket(rule) ? ((atMs - grantedAtMs) * rule.limit) / rule.windowMs : 0;
+    return Math.min(capacityOf(rule), leftToAll + cameBack);
+  }
+
+  /** What was let through alone and still counts, which Redis has not heard of. */
+  private owedAt(atMs: number): number {
+    if (!this.part) return 0;
+    this.part.settle(atMs);
+    return Math.min(this.takenAlone, capacityOf(this.part.rule) - wholeFree(this.part));
+  }
+
+  private get alone(): Tally | undefined {
+    return this.isAlone ? this.part : undefined;
   }
 
   private async giveBack(rule: Rule): Promise<void> {
     const back = this.leased;
     this.leased = 0;
     if (back === 0) return;
-    if (!isBucket(rule) && nowMs() >= this.endsAtMs) return;
     this.leftToAll = (this.leftToAll ?? 0) + back;
     const order = { need: 0, ahead: 0, divisor: 1, back, stamp: this.stamp };
     await this.shared.order(`${this.dimension}:${this.subject}`, rule, order).catch(() => undefined);

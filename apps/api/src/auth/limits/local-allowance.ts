@@ -28,6 +28,10 @@ export class LocalAllowance extends Allowance {
     return wholeFree(this.tally);
   }
 
+  protected get countedRule(): Rule {
+    return this.rule;
+  }
+
   protected get windowResetMs(): number {
     return this.tally.resetMs;
   }

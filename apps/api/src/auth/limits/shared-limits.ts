@@ -9,7 +9,6 @@ const IDLE_MS = 2000;
 const SWEEP_MS = 500;
 /** A node that was silent for so long is gone. */
 const GONE_AFTER_MS = 5000;
-const COUNT_NODES_EVERY_MS = 1000;
 const PROBE_RULE: Rule = { strategy: 'token-bucket', limit: 1, windowMs: 1000, burst: 1 };
 const PROBE_ORDER: Order = { need: 0, ahead: 0, divisor: 1, back: 0, stamp: 0 };
 
@@ -26,7 +25,6 @@ export class SharedLimits {
   private readonly leases = new Set<Lease>();
   private readonly sweeper = setInterval(() => this.sweep(), SWEEP_MS).unref();
   private lastNodes = 1;
-  private countedAtMs = -Infinity;
   private reported = false;
 
   constructor(
@@ -35,6 +33,7 @@ export class SharedLimits {
     deadlineMs: number,
   ) {
     this.guard = new Guard('L2', () => orderShared(runner, 'probe', PROBE_RULE, PROBE_ORDER), deadlineMs);
+    this.countNodes();
   }
 
   setDeadline(deadlineMs: number): void {
@@ -52,14 +51,8 @@ export class SharedLimits {
     return available;
   }
 
-  /** Nodes that share the limits; while Redis does not answer, as many as there were before. */
+  /** Nodes that share the limits; while they cannot hear of each other, as many as there were before. */
   get nodes(): number {
-    const now = performance.now();
-    if (now - this.countedAtMs > COUNT_NODES_EVERY_MS && this.guard.available) {
-      this.countedAtMs = now;
-      const { selfId, peers } = this.backplane.state();
-      this.lastNodes = 1 + peers.filter(({ id, silentMs }) => id !== selfId && silentMs < GONE_AFTER_MS).length;
-    }
     return this.lastNodes;
   }
 
@@ -80,7 +73,15 @@ export class SharedLimits {
     this.guard.close();
   }
 
+  /** All of them fall silent when Redis does, and are not gone. */
+  private countNodes(): void {
+    const { selfId, trusted, peers } = this.backplane.state();
+    if (!trusted || !this.guard.available) return;
+    this.lastNodes = 1 + peers.filter(({ id, silentMs }) => id !== selfId && silentMs < GONE_AFTER_MS).length;
+  }
+
   private sweep(): void {
+    this.countNodes();
     const now = nowMs();
     for (const lease of this.leases) {
       if (now - lease.usedAtMs < IDLE_MS) continue;
