@@ -7,6 +7,7 @@ import { startRedisCluster } from '../../../tools/harness/redis-cluster.mjs';
 import { redisCommand } from '../../../tools/harness/redis-command.mjs';
 import { encodeAttributes } from '../src/attributes.js';
 import { type Head, HEADER, jsonValue } from '../src/entry.js';
+import { GuardedLayer } from '../src/guarded-layer.js';
 import type { Layer } from '../src/layer.js';
 import { LmdbLayer } from '../src/layers/lmdb.js';
 import { SPACE_PLACE, TALLIES } from '../src/layers/redis-recount.js';
@@ -186,6 +187,33 @@ describe.each(['redis', 'cluster'])('counts of %s that have drifted', (name) => 
       20_000,
     );
     await eventually('it is right', async () => (await layer.usedBytes('app')) === (await fullCount(layer, 'app')));
+  });
+});
+
+describe('a shard of a cluster that counts and is frozen', () => {
+  test('keeps nobody from writing to the others, whose circuits stay closed', async () => {
+    const cluster = later(await startRedisCluster({ replicasPerMaster: 0 }), (each) => each.stop());
+    const { layer } = later(await openCluster(cluster.addresses), (each) => each.close());
+    const guarded = new GuardedLayer(layer, 'L3', 2000);
+    await eventually('all is counted', async () => (await guarded.usedBytes('app')) !== undefined, 20_000);
+    const [current] = (await (await cluster.masterOf(TALLIES)).command('GET', TALLIES)).split(' ');
+    const counting = await cluster.masterOf(`${SPACE_PLACE}${current}:app`);
+    const keys = Array.from({ length: 300 }, (_, index) => `app:${index}`);
+    const elsewhere = keys.filter((key) => layer.partitionOf(key) !== counting.id);
+    const write = (index: number) =>
+      guarded.applyMany([put(elsewhere[index % elsewhere.length]!, 500, { limitBytes: 10_000_000 })]);
+    await write(0);
+    counting.freeze();
+    // Well beyond the time for which what the sheet said last is relied on.
+    const endsAtMs = performance.now() + 3000;
+    for (let index = 0; performance.now() < endsAtMs; index++) {
+      const [outcome] = await write(index);
+      expect(outcome?.status).toMatch(/created|updated/);
+    }
+    expect(await guarded.usedBytes('app')).toBeUndefined();
+    expect(guarded.available).toBe(true);
+    counting.thaw();
+    await isCounted(layer, 'app');
   });
 });
 

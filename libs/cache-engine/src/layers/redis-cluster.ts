@@ -75,16 +75,19 @@ export class RedisClusterLayer implements Layer, ReplicatedLayer {
       nameFor: (key) => String(slotOf(redisKey(key))),
       onServers: () => cluster.topology.flatMap(({ ranges: [first] }) => (first ? [String(first[0])] : [])),
     });
-    this.space = new ClusterSpace({
-      send: (key, command) => this.run(slotOf(key), false, (server, options) => server.send(command, options)),
-      run: (script, key, args) =>
-        this.run(slotOf(key), false, (server, options) => server.run(script, [key], args, options)),
-      walks: () =>
-        cluster.topology.map(({ ranges: [first] }) => (position, count) => {
-          const command = ['SCAN', position, 'MATCH', prefixPattern(''), 'COUNT', String(count)];
-          return this.run(first?.[0] ?? 0, true, (server) => server.send(command));
-        }),
-    });
+    this.space = new ClusterSpace(
+      {
+        send: (key, command) => this.run(slotOf(key), false, (server, options) => server.send(command, options)),
+        run: (script, key, args) =>
+          this.run(slotOf(key), false, (server, options) => server.run(script, [key], args, options)),
+        walks: () =>
+          cluster.topology.map(({ ranges: [first] }) => (position, count) => {
+            const command = ['SCAN', position, 'MATCH', prefixPattern(''), 'COUNT', String(count)];
+            return this.run(first?.[0] ?? 0, true, (server) => server.send(command));
+          }),
+      },
+      patienceMs,
+    );
   }
 
   partitionOf(key: string): string {
