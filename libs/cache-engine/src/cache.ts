@@ -470,10 +470,10 @@ export class Cache {
     let { condition, limitBytes } = options;
     if (options.through) {
       this.requireRoom(key, value, options);
+      const requireSpace = () => this.requireSpace(key, stored.value, options.limitBytes);
+      condition = bothOf(condition, await options.through(value, base, requireSpace));
       // What the source has taken the layers are to have as well.
-      await this.requireSpace(key, stored.value, limitBytes);
       limitBytes = undefined;
-      condition = bothOf(condition, await options.through(value, base));
     }
     const attributes = attributesOf(options, ttlMs, stored.attributes);
     const content: Content = { ...stored.value, defaultTtl, attributes };
