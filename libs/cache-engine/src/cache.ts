@@ -254,7 +254,8 @@ export class Cache {
     const freshMs = this.ttlMs(options.ttlSeconds, options.ttlJitter);
     const staleness = stalenessOf(freshMs, options);
     const ttlMs = freshMs === 0 ? NO_EXPIRY : freshMs + staleMs(staleness);
-    const tags = options.tagStamps ?? (options.tags && (await this.tags.stamps(key, options.tags, ttlMs)));
+    const tags =
+      options.tagStamps ?? (options.tags && (await this.tags.stamps(key, options.tags, ttlMs, options.limitBytes)));
     return this.store(key, value, ttlMs, { ...options, tags, staleness });
   }
 
@@ -487,7 +488,9 @@ export class Cache {
   /** What a new value takes over from the one that it is made of, unless it is said anew. */
   private async kept(key: string, current: Entry | undefined, ttlMs: number, options: WriteOptions) {
     const leftMs = ttlMs === KEEP_EXPIRY && current ? remainingMs(current) : ttlMs;
-    const tags = options.tags ? await this.tags.stamps(key, options.tags, leftMs) : current?.attributes?.tags;
+    const tags = options.tags
+      ? await this.tags.stamps(key, options.tags, leftMs, options.limitBytes)
+      : current?.attributes?.tags;
     return { ...keptTerms(current?.attributes, options, ttlMs, leftMs), tags };
   }
 

@@ -7,12 +7,15 @@ import { startRedisCluster } from '../../../tools/harness/redis-cluster.mjs';
 import { redisCommand } from '../../../tools/harness/redis-command.mjs';
 import { encodeAttributes } from '../src/attributes.js';
 import { type Head, HEADER, jsonValue } from '../src/entry.js';
+import { NamespaceFull } from '../src/errors.js';
 import { GuardedLayer } from '../src/guarded-layer.js';
 import type { Layer } from '../src/layer.js';
 import { LmdbLayer } from '../src/layers/lmdb.js';
 import { SPACE_PLACE, TALLIES } from '../src/layers/redis-recount.js';
 import { redisKey } from '../src/layers/redis-protocol.js';
 import { KEEP_EXPIRY, type Mutation, NO_EXPIRY, type Put } from '../src/mutation.js';
+import { tagKey } from '../src/tags.js';
+import { nodeOn } from './nodes.js';
 import { later, redisWith } from './redis-support.js';
 import { openCluster, openRedis, type OpenLayer, SHARED_STORES, type Store } from './layers.js';
 
@@ -148,6 +151,15 @@ describe.each(['lmdb', 'redis', 'cluster'])('the bytes of a namespace in %s', (n
     expect((await apply({ kind: 'touch', key: 'swap:1', ttlMs: 2 * MINUTE_MS })).status).toBe('touched');
     expect((await apply({ kind: 'remove', key: 'swap:2' })).status).toBe('removed');
     expect((await apply(put('swap:11', 9_900, { limitBytes }))).status).toBe('created');
+  });
+
+  test('tags of an entry that is refused are not made', async () => {
+    const { cache } = nodeOn(nodes[0]);
+    await apply(put('tagged:a', 1000));
+    await isCounted(layer, 'tagged');
+    const refused = cache.put('tagged:b', jsonValue('1'), { tags: ['new'], limitBytes: 1000 });
+    await expect(refused).rejects.toBeInstanceOf(NamespaceFull);
+    expect(await layer.getMany([tagKey('tagged:b', 'new')])).toEqual([undefined]);
   });
 
   test('an entry that is refused leaves no trace', async () => {
