@@ -208,8 +208,8 @@ describe('a shard of a cluster that counts and is frozen', () => {
     const { layer } = later(await openCluster(cluster.addresses), (each) => each.close());
     const guarded = new GuardedLayer(layer, 'L3', 2000);
     await eventually('all is counted', async () => (await guarded.usedBytes('app')) !== undefined, 20_000);
-    const [current] = (await (await cluster.masterOf(TALLIES)).command('GET', TALLIES)).split(' ');
-    const counting = await cluster.masterOf(`${SPACE_PLACE}${current}:app`);
+    const [current, coming] = (await (await cluster.masterOf(TALLIES)).command('GET', TALLIES)).split(' ');
+    const counting = await cluster.masterOf(`${SPACE_PLACE}${current === '0' ? coming : current}:app`);
     const keys = Array.from({ length: 300 }, (_, index) => `app:${index}`);
     const elsewhere = keys.filter((key) => layer.partitionOf(key) !== counting.id);
     const write = (index: number) =>

@@ -5,6 +5,7 @@ import { redisScript, type RedisScript } from '../redis/script.js';
 import { wasRefused } from './redis-protocol.js';
 import { Recount, readTallies, SPACE_PLACE, TALLIES, type Tallies } from './redis-recount.js';
 import { NOTE_SCRIPT, VISIT_SCRIPT } from './redis-space-script.js';
+import { SpaceRights } from './space-rights.js';
 
 const NOTE = redisScript(NOTE_SCRIPT);
 const VISIT = redisScript(VISIT_SCRIPT);
@@ -60,6 +61,7 @@ export class ClusterSpace {
   private readonly namespaces = new Map<string, Known>();
   private tallies: Tallies = readTallies(null);
   private readonly timer: NodeJS.Timeout;
+  private readonly rights: SpaceRights;
   private readonly recount: Recount;
   private telling: Promise<void> | undefined;
 
@@ -67,9 +69,12 @@ export class ClusterSpace {
   constructor(
     private readonly servers: ClusterServers,
     private readonly deadlineMs: () => number,
+    onMissingRights?: (commands: readonly string[]) => void,
   ) {
+    this.rights = new SpaceRights((key, command) => servers.send(key, command), onMissingRights);
     this.recount = new Recount({
       ...servers,
+      mayCount: () => this.rights.ask(),
       visit: async (keys) => {
         await Promise.all(keys.map((key) => this.visit(key)));
       },
@@ -197,6 +202,7 @@ export class ClusterSpace {
   }
 
   private async tellAll(): Promise<void> {
+    if (!(await this.rights.ask())) return;
     this.tallies = readTallies(await this.servers.send<Buffer | null>(TALLIES, ['GET', TALLIES]));
     const nowMs = performance.now();
     await Promise.all(

@@ -61,12 +61,14 @@ export class RedisClusterLayer implements Layer, ReplicatedLayer {
   /**
    * @param patienceMs how long a command is tried again while its slot is moved or taken over
    * @param replicaReads reads come from masters alone without it
+   * @param onMissingRights as in `RedisLayer`
    */
   constructor(
     private readonly cluster: RedisCluster,
     private readonly announcer: Announcer | undefined,
     private readonly patienceMs: () => number,
     private readonly replicaReads?: ReplicaReads,
+    onMissingRights?: (commands: readonly string[]) => void,
   ) {
     this.outbox = new RedisOutbox({
       lookEveryMs: LOOK_FOR_OUTBOXES_MS,
@@ -87,6 +89,7 @@ export class RedisClusterLayer implements Layer, ReplicatedLayer {
           }),
       },
       patienceMs,
+      onMissingRights,
     );
   }
 

@@ -23,6 +23,8 @@ const MAX_TALLY = 255;
 
 /** The servers on which entries are counted. */
 export interface CountedServers {
+  /** Whether this node may count. */
+  mayCount(): Promise<boolean>;
   send<T>(key: string, command: readonly string[]): Promise<T>;
   run<T>(script: RedisScript, key: string, args: readonly string[]): Promise<T>;
   /** A walk over the keys of each server, page by page. */
@@ -77,7 +79,7 @@ export class Recount {
 
   private async recountIfDue(): Promise<void> {
     const { servers } = this;
-    if (this.closing.signal.aborted || !isDue(await this.tallies())) return;
+    if (this.closing.signal.aborted || !(await servers.mayCount()) || !isDue(await this.tallies())) return;
     const token = randomUUID();
     const told = await servers.send<unknown>(HOLDER, ['SET', HOLDER, token, 'NX', 'PX', String(HOLDER_MS)]);
     if (told === null) return;

@@ -90,6 +90,11 @@ local function sheetOf(tally, key)
   return sheet
 end
 
+local function openSheets(key)
+  if place == '' then return end
+  for _, tally in ipairs(open) do sheetOf(tally, key) end
+end
+
 local function bytesOf(key) return #key - 8 + redis.call('STRLEN', key) end
 
 -- Bytes that the namespace of a key takes.
