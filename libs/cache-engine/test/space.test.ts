@@ -202,6 +202,32 @@ describe.each(['redis', 'cluster'])('counts of %s that have drifted', (name) => 
   });
 });
 
+test('all is counted anew when something was evicted, and not as long as nothing was', async () => {
+  const redis = await redisWith('--maxmemory-policy', 'volatile-random');
+  const command = (...words: string[]) => redisCommand(redis.port, words);
+  const { layer } = later(await openRedis(redis.url), (each) => each.close());
+  const tallies = () => command('GET', TALLIES);
+  await eventually('counting has begun', async () => (await layer.usedBytes('app')) !== undefined);
+  await eventually('the first count is done', async () => /^\d+ 0 /.test(await tallies()), 20_000);
+  const due = `${(await tallies()).split(' ')[0]} 0 ${Date.now()}`;
+  await command('SET', TALLIES, due);
+  const looks = async () => Number(/cmdstat_info:calls=(\d+)/.exec(await command('INFO', 'commandstats'))?.[1]);
+  const before = await looks();
+  // Of them, those that ask for this number are every other one.
+  let asked = 0;
+  await eventually('it was looked for', async () => (await looks()) - before - ++asked >= 2, 20_000);
+  expect(await tallies()).toBe(due);
+
+  const keys = Array.from({ length: 2000 }, (_, index) => `app:${index}`);
+  await layer.applyMany(keys.map((key) => put(key, 1000)));
+  const [, used] = /used_memory:(\d+)/.exec(await command('INFO', 'memory')) ?? [];
+  await command('CONFIG', 'SET', 'maxmemory', String(Number(used) - 500_000));
+  await eventually('some are evicted', async () => /evicted_keys:[1-9]/.test(await command('INFO', 'stats')));
+  await command('CONFIG', 'SET', 'maxmemory', '0');
+  await eventually('it is counted anew', async () => !(await tallies()).startsWith(due), 20_000);
+  await isCounted(layer, 'app');
+}, 60_000);
+
 describe('a shard of a cluster that counts and is frozen', () => {
   test('keeps nobody from writing to the others, whose circuits stay closed', async () => {
     const cluster = later(await startRedisCluster({ replicasPerMaster: 0 }), (each) => each.stop());

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { encodeContent, HEADER } from '../entry.js';
 import type { Mutation, Outcome } from '../mutation.js';
-import { redisScript, type RedisScript } from '../redis/script.js';
+import { redisScript } from '../redis/script.js';
 import { wasRefused } from './redis-protocol.js';
-import { Recount, readTallies, SPACE_PLACE, TALLIES, type Tallies } from './redis-recount.js';
+import { type CountedServers, Recount, readTallies, SPACE_PLACE, TALLIES, type Tallies } from './redis-recount.js';
 import { NOTE_SCRIPT, VISIT_SCRIPT } from './redis-space-script.js';
 import { SpaceRights } from './space-rights.js';
 
@@ -46,11 +46,7 @@ interface Known {
 export type Moved = readonly number[];
 
 /** The cluster, as far as it is needed here. */
-export interface ClusterServers {
-  send<T>(key: string, command: readonly string[]): Promise<T>;
-  run<T>(script: RedisScript, key: string, args: readonly string[]): Promise<T>;
-  walks(): readonly ((position: string, count: number) => Promise<readonly [Buffer, readonly Buffer[]]>)[];
-}
+type ClusterServers = Pick<CountedServers, 'send' | 'run' | 'walks' | 'evictedKeys'>;
 
 /**
  * Counts what entries take in a cluster, where a script that changes an entry cannot change a sheet as well: it answers
@@ -114,6 +110,11 @@ export class ClusterSpace {
     } finally {
       release();
     }
+  }
+
+  /** To be called where nobody knows what was done: the next count of everything tells. */
+  doubt(): void {
+    this.recount.doubt();
   }
 
   async close(): Promise<void> {
@@ -241,8 +242,8 @@ export class ClusterSpace {
       if (tally === checkedTally(this.tallies)) Object.assign(known, { usedBytes: bytes, readAtMs: performance.now() });
       return granted === 1;
     } catch (error) {
-      // Where nobody knows whether it was noted, the next count of everything tells.
       if (wasRefused(error)) for (const [ends, bytes] of changes) add(known, tally, ends, bytes);
+      else this.doubt();
       throw error;
     } finally {
       known.reservedBytes -= toldBytes;

@@ -23,6 +23,7 @@ import {
   wasRefused,
 } from './redis-protocol.js';
 import { ClusterSpace, type Moved } from './cluster-space.js';
+import { evictedOf } from './redis-recount.js';
 import { namesOf, type OutboxPlace, placeOf } from './outbox-places.js';
 import { type OutboxServer, RedisOutbox } from './redis-outbox.js';
 import { APPLY_SCRIPT } from './redis-script.js';
@@ -82,6 +83,12 @@ export class RedisClusterLayer implements Layer, ReplicatedLayer {
         send: (key, command) => this.run(slotOf(key), false, (server, options) => server.send(command, options)),
         run: (script, key, args) =>
           this.run(slotOf(key), false, (server, options) => server.run(script, [key], args, options)),
+        evictedKeys: async () => {
+          const infos = cluster.topology.map(({ ranges: [first] }) =>
+            this.run(first?.[0] ?? 0, true, (server) => server.send(['INFO', 'stats'])),
+          );
+          return (await Promise.all(infos)).reduce<number>((sum, info) => sum + evictedOf(String(info)), 0);
+        },
         walks: () =>
           cluster.topology.map(({ ranges: [first] }) => (position, count) => {
             const command = ['SCAN', position, 'MATCH', prefixPattern(''), 'COUNT', String(count)];
@@ -91,6 +98,7 @@ export class RedisClusterLayer implements Layer, ReplicatedLayer {
       patienceMs,
       onMissingRights,
     );
+    cluster.onServerChange(() => this.space.doubt());
   }
 
   partitionOf(key: string): string {
@@ -287,6 +295,7 @@ export class RedisClusterLayer implements Layer, ReplicatedLayer {
       return { outcome, moved: reply.slice(...MOVED) };
     } catch (error) {
       if (sequence !== undefined) this.announcer?.settle(sequence, wasRefused(error) ? 'never' : 'unknown');
+      if (!wasRefused(error)) this.space.doubt();
       throw layerError(error);
     }
   }

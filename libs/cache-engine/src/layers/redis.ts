@@ -20,7 +20,7 @@ import {
 } from './redis-protocol.js';
 import { namesOf, ONE_PLACE } from './outbox-places.js';
 import { type OutboxPlaces, RedisOutbox } from './redis-outbox.js';
-import { Recount, SPACE_PLACE } from './redis-recount.js';
+import { evictedOf, Recount, SPACE_PLACE } from './redis-recount.js';
 import { APPLY_SCRIPT, COPY_SCRIPT } from './redis-script.js';
 import { USED_SCRIPT, VISIT_SCRIPT } from './redis-space-script.js';
 import { SpaceRights } from './space-rights.js';
@@ -160,7 +160,7 @@ export class RedisLayer implements Layer, CopyLayer {
 
   private counting(): Recount {
     const { server } = this;
-    return new Recount({
+    const recount = new Recount({
       mayCount: () => this.rights.ask(),
       send: (_, command) => server.send(command),
       run: (script, key, args) => server.run(script, [key], args),
@@ -170,8 +170,11 @@ export class RedisLayer implements Layer, CopyLayer {
       visit: async (keys) => {
         if (keys.length > 0) await server.run(VISIT, keys, [...SPACE_HEAD]);
       },
+      evictedKeys: async () => evictedOf(String(await server.send(['INFO', 'stats']))),
       ready: () => Promise.resolve(),
     });
+    server.onServerChange(() => recount.doubt());
+    return recount;
   }
 }
 
