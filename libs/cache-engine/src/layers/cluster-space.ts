@@ -80,9 +80,9 @@ export class ClusterSpace {
     this.tellSoon();
   }
 
-  /** Undefined while nothing is counted, and where the sheet does not answer at once. */
+  /** Undefined until all was counted once, and where the sheet does not answer at once. */
   async usedBytes(namespace: string): Promise<number | undefined> {
-    if (checkedTally(this.tallies) === 0) return undefined;
+    if (this.tallies.current === 0) return undefined;
     const known = this.knownOf(namespace);
     const isTold = await this.inReach(known, () => this.tell(namespace, known).then(() => true));
     return isTold ? Math.max(0, known.usedBytes) : undefined;
