@@ -281,6 +281,25 @@ describe('what was there before anything was counted', () => {
     expect(await layer.usedBytes('other')).toBe(7 + HEADER.bytes + 900);
     await layer.close();
   });
+
+  test('is counted anew where an older version, which does not count, has written to the embedded store', async () => {
+    const path = later(mkdtempSync(join(tmpdir(), 'cache-lmdb-')), (folder) => rmSync(folder, { recursive: true }));
+    const before = new LmdbLayer(path);
+    await before.applyMany([put('app:a', 500), put('app:b', 700)]);
+    await before.close();
+    const files = openFiles<Buffer, Buffer>({ path, maxDbs: 10, encoding: 'binary', keyEncoding: 'binary' });
+    const [entries, counters] = ['entries', 'counters'].map((name) =>
+      files.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' }),
+    );
+    await entries!.remove(Buffer.from('app:a'));
+    const revision = Buffer.from(counters!.getBinary(Buffer.from('revision'))!);
+    revision.writeDoubleBE(revision.readDoubleBE() + 1);
+    await counters!.put(Buffer.from('revision'), revision);
+    await files.close();
+    const layer = new LmdbLayer(path);
+    expect(await layer.usedBytes('app')).toBe(await fullCount(layer, 'app'));
+    await layer.close();
+  });
 });
 
 /** A layer, and commands to the server that has a key. */
