@@ -28,6 +28,13 @@ beforeAll(async () => {
         type: 'http',
         http: { url: `${origin.url}/{suffix}`, store: {} },
       },
+      {
+        name: 'desk',
+        prefix: 'desk:',
+        namespace: 'told',
+        type: 'http',
+        http: { url: `${origin.url}/{suffix}`, store: {} },
+      },
     ],
   };
   service = await startService({
@@ -143,12 +150,37 @@ describe('a namespace that takes as much as the tier of a key allows', () => {
   });
 });
 
+describe('a write of which the source was told while there was room', () => {
+  test('reaches the layers though it has to be tried again when there is none any more', async () => {
+    const [free, enterprise] = [await clientOf('free', 'told'), await clientOf('enterprise', 'told')];
+    expect((await free.put(entryPath('desk:1'), { value: { paid: false } })).status).toBe(201);
+    const toldBefore = origin.requests.length;
+    origin.answer({ delayMs: 700, body: 'null' });
+    const patching = free.patch(entryPath('desk:1'), { value: { paid: true } });
+    await origin.received(toldBefore + 1);
+    await Promise.all([1, 2, 3].map((index) => enterprise.put(entryPath(`fill-${index}`), value(400_000))));
+    await enterprise.post('/v1/cache/invalidate', { keys: ['desk:1'] });
+    expect((await patching).status).toBeLessThan(300);
+    const read = await free.get(entryPath('desk:1'));
+    expect(read.json).toMatchObject({ value: { paid: true } });
+    expect(read.headers['x-cache-layer']).not.toBe('SOURCE');
+  });
+
+  test('is written to the source alone where the layers are to keep nothing of it', async () => {
+    const free = await clientOf('free', 'told');
+    expectError(await free.put(entryPath('more'), value(100_000)), 507, 'STORAGE_FULL');
+    const written = await free.put(entryPath('desk:2', '?strategy=write-around'), value(1000));
+    expect(written.status).toBeLessThan(300);
+    expect(origin.requests.at(-1)?.method).toBe('PUT');
+  });
+});
+
 describe('who asks who they are', () => {
   test('is told what their namespace takes, and may take', async () => {
-    const free = await clientOf('free', 'told');
+    const free = await clientOf('free', 'asked');
     expect(await cacheSize(free)).toEqual({ used_bytes: 0, limit_bytes: LIMIT_BYTES });
     await free.put(entryPath('a'), value(1000));
-    await eventually('it is counted', async () => (await cacheSize(free)).used_bytes === 'told:a'.length + 72 + 1002);
+    await eventually('it is counted', async () => (await cacheSize(free)).used_bytes === 'asked:a'.length + 72 + 1002);
     await free.put(entryPath('b', '?ttl=1'), value(1000));
     await free.delete(entryPath('a'));
     await eventually('nothing is left', async () => (await cacheSize(free)).used_bytes === 0);

@@ -254,7 +254,8 @@ export class Cache {
     const freshMs = this.ttlMs(options.ttlSeconds, options.ttlJitter);
     const staleness = stalenessOf(freshMs, options);
     const ttlMs = freshMs === 0 ? NO_EXPIRY : freshMs + staleMs(staleness);
-    const tags = options.tagStamps ?? (options.tags && (await this.tags.stamps(key, options.tags, ttlMs)));
+    const tags =
+      options.tagStamps ?? (options.tags && (await this.tags.stamps(key, options.tags, ttlMs, options.limitBytes)));
     return this.store(key, value, ttlMs, { ...options, tags, staleness });
   }
 
@@ -470,10 +471,10 @@ export class Cache {
     let { condition, limitBytes } = options;
     if (options.through) {
       this.requireRoom(key, value, options);
+      const requireSpace = () => this.requireSpace(key, stored.value, options.limitBytes);
+      condition = bothOf(condition, await options.through(value, base, requireSpace));
       // What the source has taken the layers are to have as well.
-      await this.requireSpace(key, stored.value, limitBytes);
       limitBytes = undefined;
-      condition = bothOf(condition, await options.through(value, base));
     }
     const attributes = attributesOf(options, ttlMs, stored.attributes);
     const content: Content = { ...stored.value, defaultTtl, attributes };
@@ -487,7 +488,9 @@ export class Cache {
   /** What a new value takes over from the one that it is made of, unless it is said anew. */
   private async kept(key: string, current: Entry | undefined, ttlMs: number, options: WriteOptions) {
     const leftMs = ttlMs === KEEP_EXPIRY && current ? remainingMs(current) : ttlMs;
-    const tags = options.tags ? await this.tags.stamps(key, options.tags, leftMs) : current?.attributes?.tags;
+    const tags = options.tags
+      ? await this.tags.stamps(key, options.tags, leftMs, options.limitBytes)
+      : current?.attributes?.tags;
     return { ...keptTerms(current?.attributes, options, ttlMs, leftMs), tags };
   }
 

@@ -39,7 +39,8 @@ export interface Layer {
   partitionOf?(key: string): string;
   /**
    * Bytes that the entries of a namespace take, keys and headers included; undefined where they are not counted, yet.
-   * Exact to less than a hundredth, where nothing was evicted since all was last counted.
+   * Exact to less than a hundredth, where nothing was evicted since all was last counted. A layer of several parts answers
+   * at once, with undefined where the part that counts does not.
    */
   usedBytes?(namespace: string): Promise<number | undefined>;
   /** Where writes are noted that are to reach a source; mutations with an effect on it are for layers that have one. */

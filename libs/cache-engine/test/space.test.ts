@@ -7,11 +7,15 @@ import { startRedisCluster } from '../../../tools/harness/redis-cluster.mjs';
 import { redisCommand } from '../../../tools/harness/redis-command.mjs';
 import { encodeAttributes } from '../src/attributes.js';
 import { type Head, HEADER, jsonValue } from '../src/entry.js';
+import { NamespaceFull } from '../src/errors.js';
+import { GuardedLayer } from '../src/guarded-layer.js';
 import type { Layer } from '../src/layer.js';
 import { LmdbLayer } from '../src/layers/lmdb.js';
 import { SPACE_PLACE, TALLIES } from '../src/layers/redis-recount.js';
 import { redisKey } from '../src/layers/redis-protocol.js';
 import { KEEP_EXPIRY, type Mutation, NO_EXPIRY, type Put } from '../src/mutation.js';
+import { tagKey } from '../src/tags.js';
+import { nodeOn } from './nodes.js';
 import { later, redisWith } from './redis-support.js';
 import { openCluster, openRedis, type OpenLayer, SHARED_STORES, type Store } from './layers.js';
 
@@ -149,6 +153,15 @@ describe.each(['lmdb', 'redis', 'cluster'])('the bytes of a namespace in %s', (n
     expect((await apply(put('swap:11', 9_900, { limitBytes }))).status).toBe('created');
   });
 
+  test('tags of an entry that is refused are not made', async () => {
+    const { cache } = nodeOn(nodes[0]);
+    await apply(put('tagged:a', 1000));
+    await isCounted(layer, 'tagged');
+    const refused = cache.put('tagged:b', jsonValue('1'), { tags: ['new'], limitBytes: 1000 });
+    await expect(refused).rejects.toBeInstanceOf(NamespaceFull);
+    expect(await layer.getMany([tagKey('tagged:b', 'new')])).toEqual([undefined]);
+  });
+
   test('an entry that is refused leaves no trace', async () => {
     expect((await apply(put('none:a', 500, { limitBytes: 100 }))).status).toBe('full');
     expect(await layer.getMany(['none:a'])).toEqual([undefined]);
@@ -189,6 +202,59 @@ describe.each(['redis', 'cluster'])('counts of %s that have drifted', (name) => 
   });
 });
 
+test('all is counted anew when something was evicted, and not as long as nothing was', async () => {
+  const redis = await redisWith('--maxmemory-policy', 'volatile-random');
+  const command = (...words: string[]) => redisCommand(redis.port, words);
+  const { layer } = later(await openRedis(redis.url), (each) => each.close());
+  const tallies = () => command('GET', TALLIES);
+  await eventually('counting has begun', async () => (await layer.usedBytes('app')) !== undefined);
+  await eventually('the first count is done', async () => /^\d+ 0 /.test(await tallies()), 20_000);
+  const due = `${(await tallies()).split(' ')[0]} 0 ${Date.now()}`;
+  await command('SET', TALLIES, due);
+  const looks = async () => Number(/cmdstat_info:calls=(\d+)/.exec(await command('INFO', 'commandstats'))?.[1]);
+  const before = await looks();
+  // Of them, those that ask for this number are every other one.
+  let asked = 0;
+  await eventually('it was looked for', async () => (await looks()) - before - ++asked >= 2, 20_000);
+  expect(await tallies()).toBe(due);
+
+  const keys = Array.from({ length: 2000 }, (_, index) => `app:${index}`);
+  await layer.applyMany(keys.map((key) => put(key, 1000)));
+  const [, used] = /used_memory:(\d+)/.exec(await command('INFO', 'memory')) ?? [];
+  await command('CONFIG', 'SET', 'maxmemory', String(Number(used) - 500_000));
+  await eventually('some are evicted', async () => /evicted_keys:[1-9]/.test(await command('INFO', 'stats')));
+  await command('CONFIG', 'SET', 'maxmemory', '0');
+  await eventually('it is counted anew', async () => !(await tallies()).startsWith(due), 20_000);
+  await isCounted(layer, 'app');
+}, 60_000);
+
+describe('a shard of a cluster that counts and is frozen', () => {
+  test('keeps nobody from writing to the others, whose circuits stay closed', async () => {
+    const cluster = later(await startRedisCluster({ replicasPerMaster: 0 }), (each) => each.stop());
+    const { layer } = later(await openCluster(cluster.addresses), (each) => each.close());
+    const guarded = new GuardedLayer(layer, 'L3', 2000);
+    await eventually('all is counted', async () => (await guarded.usedBytes('app')) !== undefined, 20_000);
+    const [current, coming] = (await (await cluster.masterOf(TALLIES)).command('GET', TALLIES)).split(' ');
+    const counting = await cluster.masterOf(`${SPACE_PLACE}${current === '0' ? coming : current}:app`);
+    const keys = Array.from({ length: 300 }, (_, index) => `app:${index}`);
+    const elsewhere = keys.filter((key) => layer.partitionOf(key) !== counting.id);
+    const write = (index: number) =>
+      guarded.applyMany([put(elsewhere[index % elsewhere.length]!, 500, { limitBytes: 10_000_000 })]);
+    await write(0);
+    counting.freeze();
+    // Well beyond the time for which what the sheet said last is relied on.
+    const endsAtMs = performance.now() + 3000;
+    for (let index = 0; performance.now() < endsAtMs; index++) {
+      const [outcome] = await write(index);
+      expect(outcome?.status).toMatch(/created|updated/);
+    }
+    expect(await guarded.usedBytes('app')).toBeUndefined();
+    expect(guarded.available).toBe(true);
+    counting.thaw();
+    await isCounted(layer, 'app');
+  });
+});
+
 describe('what was there before anything was counted', () => {
   test('is counted in Redis, in the background', async () => {
     const { open, command } = await drifting(false);
@@ -213,6 +279,25 @@ describe('what was there before anything was counted', () => {
     const layer = new LmdbLayer(path);
     expect(await layer.usedBytes('app')).toBe(await fullCount(layer, 'app'));
     expect(await layer.usedBytes('other')).toBe(7 + HEADER.bytes + 900);
+    await layer.close();
+  });
+
+  test('is counted anew where an older version, which does not count, has written to the embedded store', async () => {
+    const path = later(mkdtempSync(join(tmpdir(), 'cache-lmdb-')), (folder) => rmSync(folder, { recursive: true }));
+    const before = new LmdbLayer(path);
+    await before.applyMany([put('app:a', 500), put('app:b', 700)]);
+    await before.close();
+    const files = openFiles<Buffer, Buffer>({ path, maxDbs: 10, encoding: 'binary', keyEncoding: 'binary' });
+    const [entries, counters] = ['entries', 'counters'].map((name) =>
+      files.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' }),
+    );
+    await entries!.remove(Buffer.from('app:a'));
+    const revision = Buffer.from(counters!.getBinary(Buffer.from('revision'))!);
+    revision.writeDoubleBE(revision.readDoubleBE() + 1);
+    await counters!.put(Buffer.from('revision'), revision);
+    await files.close();
+    const layer = new LmdbLayer(path);
+    expect(await layer.usedBytes('app')).toBe(await fullCount(layer, 'app'));
     await layer.close();
   });
 });

@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { encodeContent, HEADER } from '../entry.js';
 import type { Mutation, Outcome } from '../mutation.js';
-import { redisScript, type RedisScript } from '../redis/script.js';
+import { redisScript } from '../redis/script.js';
 import { wasRefused } from './redis-protocol.js';
-import { Recount, readTallies, SPACE_PLACE, TALLIES, type Tallies } from './redis-recount.js';
+import { type CountedServers, Recount, readTallies, SPACE_PLACE, TALLIES, type Tallies } from './redis-recount.js';
 import { NOTE_SCRIPT, VISIT_SCRIPT } from './redis-space-script.js';
+import { SpaceRights } from './space-rights.js';
 
 const NOTE = redisScript(NOTE_SCRIPT);
 const VISIT = redisScript(VISIT_SCRIPT);
@@ -18,6 +19,11 @@ const FRESH_MS = 1000;
 const WANTED_MS = 60_000;
 /** A node may have this part of what is left before it tells of it: so many nodes may do so at once. */
 const SHARES = 8;
+/** Callers wait for a sheet for so long at most, or for this part of their deadline: it may be on a shard that is frozen, and theirs is not. */
+const PATIENCE_MS = 100;
+const PATIENCE_OF_DEADLINE = 1 / 4;
+/** A sheet that did not answer is not asked again for so long. */
+const OUT_OF_REACH_MS = 1000;
 /** Of an increment. */
 const LONGEST_SUM_BYTES = 17;
 
@@ -29,6 +35,7 @@ interface Known {
   usedBytes: number;
   readAtMs: number;
   wantedUntilMs: number;
+  outOfReachUntilMs: number;
   /** Of writes under way, and of what a sheet is being told. */
   reservedBytes: number;
   /** By tally: what its sheet has not been told yet. */
@@ -39,11 +46,7 @@ interface Known {
 export type Moved = readonly number[];
 
 /** The cluster, as far as it is needed here. */
-export interface ClusterServers {
-  send<T>(key: string, command: readonly string[]): Promise<T>;
-  run<T>(script: RedisScript, key: string, args: readonly string[]): Promise<T>;
-  walks(): readonly ((position: string, count: number) => Promise<readonly [Buffer, readonly Buffer[]]>)[];
-}
+type ClusterServers = Pick<CountedServers, 'send' | 'run' | 'walks' | 'evictedKeys'>;
 
 /**
  * Counts what entries take in a cluster, where a script that changes an entry cannot change a sheet as well: it answers
@@ -54,12 +57,20 @@ export class ClusterSpace {
   private readonly namespaces = new Map<string, Known>();
   private tallies: Tallies = readTallies(null);
   private readonly timer: NodeJS.Timeout;
+  private readonly rights: SpaceRights;
   private readonly recount: Recount;
   private telling: Promise<void> | undefined;
 
-  constructor(private readonly servers: ClusterServers) {
+  /** @param deadlineMs of the callers */
+  constructor(
+    private readonly servers: ClusterServers,
+    private readonly deadlineMs: () => number,
+    onMissingRights?: (commands: readonly string[]) => void,
+  ) {
+    this.rights = new SpaceRights((key, command) => servers.send(key, command), onMissingRights);
     this.recount = new Recount({
       ...servers,
+      mayCount: () => this.rights.ask(),
       visit: async (keys) => {
         await Promise.all(keys.map((key) => this.visit(key)));
       },
@@ -69,12 +80,12 @@ export class ClusterSpace {
     this.tellSoon();
   }
 
-  /** Undefined while nothing is counted. */
+  /** Undefined until all was counted once, and where the sheet does not answer at once. */
   async usedBytes(namespace: string): Promise<number | undefined> {
-    if (checkedTally(this.tallies) === 0) return undefined;
+    if (this.tallies.current === 0) return undefined;
     const known = this.knownOf(namespace);
-    await this.tell(namespace, known);
-    return Math.max(0, known.usedBytes);
+    const isTold = await this.inReach(known, () => this.tell(namespace, known).then(() => true));
+    return isTold ? Math.max(0, known.usedBytes) : undefined;
   }
 
   /** Runs a mutation by a script that is given the tallies. @param run answers also how the entry has moved */
@@ -101,6 +112,11 @@ export class ClusterSpace {
     }
   }
 
+  /** To be called where nobody knows what was done: the next count of everything tells. */
+  doubt(): void {
+    this.recount.doubt();
+  }
+
   async close(): Promise<void> {
     clearInterval(this.timer);
     await this.recount.close();
@@ -120,11 +136,42 @@ export class ClusterSpace {
     }
     const tally = checkedTally(this.tallies);
     const claim = { limitBytes, bytes };
-    // Where the sheet cannot be asked, the key may be where it can be written.
-    const granted = await this.tellSheet(namespaceOf(mutation.key), known, tally, claim).catch(() => false);
-    if (granted) return { growthBytes: bytes, release: () => add(known, tally, 0, -bytes) };
+    const giveBack = () => add(known, tally, 0, -bytes);
+    const granted = await this.inReach(
+      known,
+      () => this.tellSheet(namespaceOf(mutation.key), known, tally, claim),
+      (isGranted) => isGranted && giveBack(),
+    );
+    if (granted) return { growthBytes: bytes, release: giveBack };
     // What replaces something of its size grows by less.
     return { growthBytes: Math.max(0, this.shareOf(known, limitBytes)), release: () => undefined };
+  }
+
+  /**
+   * What a sheet answers, if that comes soon: where it does not, the key may be where it can be written.
+   * @param comesLate is given an answer that nobody waits for any more
+   */
+  private async inReach<T>(
+    known: Known,
+    ask: () => Promise<T>,
+    comesLate: (answer: T) => unknown = () => undefined,
+  ): Promise<T | undefined> {
+    if (performance.now() < known.outOfReachUntilMs) return undefined;
+    const patienceMs = Math.min(PATIENCE_MS, this.deadlineMs() * PATIENCE_OF_DEADLINE);
+    const answer = ask();
+    const inTime = new AbortController();
+    const tooLate = delay(patienceMs, undefined, { ref: false, signal: inTime.signal }).catch(() => undefined);
+    try {
+      const first = await Promise.race([answer.then((value) => ({ value })), tooLate]);
+      if (first) return first.value;
+      answer.then(comesLate, () => undefined);
+    } catch {
+      // As where it comes late.
+    } finally {
+      inTime.abort();
+    }
+    known.outOfReachUntilMs = performance.now() + OUT_OF_REACH_MS;
+    return undefined;
   }
 
   /** Bytes by which the namespace may grow before its sheet is told. */
@@ -156,12 +203,13 @@ export class ClusterSpace {
   }
 
   private async tellAll(): Promise<void> {
+    if (!(await this.rights.ask())) return;
     this.tallies = readTallies(await this.servers.send<Buffer | null>(TALLIES, ['GET', TALLIES]));
     const nowMs = performance.now();
     await Promise.all(
       [...this.namespaces].map(async ([namespace, known]) => {
         const isWanted = known.wantedUntilMs > nowMs;
-        if (isWanted || known.untold.size > 0) await this.tell(namespace, known);
+        if (isWanted || known.untold.size > 0) await this.inReach(known, () => this.tell(namespace, known));
         else if (known.reservedBytes === 0) this.namespaces.delete(namespace);
       }),
     );
@@ -194,8 +242,8 @@ export class ClusterSpace {
       if (tally === checkedTally(this.tallies)) Object.assign(known, { usedBytes: bytes, readAtMs: performance.now() });
       return granted === 1;
     } catch (error) {
-      // Where nobody knows whether it was noted, the next count of everything tells.
       if (wasRefused(error)) for (const [ends, bytes] of changes) add(known, tally, ends, bytes);
+      else this.doubt();
       throw error;
     } finally {
       known.reservedBytes -= toldBytes;
@@ -205,7 +253,14 @@ export class ClusterSpace {
   private knownOf(namespace: string): Known {
     let known = this.namespaces.get(namespace);
     if (!known) {
-      known = { usedBytes: 0, readAtMs: -Infinity, wantedUntilMs: 0, reservedBytes: 0, untold: new Map() };
+      known = {
+        usedBytes: 0,
+        readAtMs: -Infinity,
+        wantedUntilMs: 0,
+        outOfReachUntilMs: 0,
+        reservedBytes: 0,
+        untold: new Map(),
+      };
       this.namespaces.set(namespace, known);
     }
     return known;

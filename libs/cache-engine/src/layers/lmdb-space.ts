@@ -2,7 +2,7 @@ import type { Database, RootDatabase } from 'lmdb';
 import type { Mutation, Outcome } from '../mutation.js';
 import { doubles } from './doubles.js';
 
-/** There since all was counted; no namespace has this name. */
+/** The last revision that was counted; no namespace has this name. An older version that has written meanwhile leaves it behind. */
 const COUNTED = Buffer.from(':');
 const COLON = 0x3a;
 
@@ -14,15 +14,25 @@ export class LmdbSpace {
   /** By namespace: `f64` bytes. */
   private readonly used: Database<Buffer, Buffer>;
 
-  constructor(root: RootDatabase<Buffer, Buffer>, entries: Database<Buffer, Buffer>) {
+  /** @param lastRevision of the entries; undefined where there was none */
+  constructor(
+    root: RootDatabase<Buffer, Buffer>,
+    entries: Database<Buffer, Buffer>,
+    lastRevision: () => number | undefined,
+  ) {
     this.used = root.openDB({ name: 'space', encoding: 'binary', keyEncoding: 'binary' });
-    if (this.used.getBinary(COUNTED)) return;
     root.transactionSync(() => {
-      // Another process may have done it meanwhile.
-      if (this.used.getBinary(COUNTED)) return;
+      const revision = lastRevision();
+      if (revision === undefined || this.used.getBinary(COUNTED)?.readDoubleBE() === revision) return;
+      for (const namespace of [...this.used.getKeys()]) void this.used.remove(namespace);
       for (const key of entries.getKeys()) this.change(key, undefined, entries.getBinaryFast(key));
-      void this.used.put(COUNTED, doubles(1));
+      this.noteRevision(revision);
     });
+  }
+
+  /** To be called in each transaction that makes revisions. */
+  noteRevision(revision: number): void {
+    void this.used.put(COUNTED, doubles(revision));
   }
 
   usedBytes(namespace: string): number {

@@ -67,7 +67,7 @@ export class LmdbLayer implements Layer, Journal {
     this.leases = this.root.openDB({ name: 'leases', ...binary });
     this.journal = this.root.openDB({ name: 'journal', ...binary });
     this.outbox = new LmdbOutbox(this.root);
-    this.space = new LmdbSpace(this.root, this.entries);
+    this.space = new LmdbSpace(this.root, this.entries, () => this.counters.getBinary(COUNTERS)?.readDoubleBE());
     this.sweeper = setInterval(() => {
       // One that fails is tried again with the next.
       this.lastSweep = this.removeExpired().catch(() => undefined);
@@ -170,6 +170,7 @@ export class LmdbLayer implements Layer, Journal {
 
   private writeCounters({ revision, page }: { revision: number; page: number }): void {
     void this.counters.put(COUNTERS, doubles(revision, page));
+    this.space.noteRevision(revision);
   }
 
   private writePage(number: number, changes: string): void {

@@ -23,6 +23,7 @@ import {
   wasRefused,
 } from './redis-protocol.js';
 import { ClusterSpace, type Moved } from './cluster-space.js';
+import { evictedOf } from './redis-recount.js';
 import { namesOf, type OutboxPlace, placeOf } from './outbox-places.js';
 import { type OutboxServer, RedisOutbox } from './redis-outbox.js';
 import { APPLY_SCRIPT } from './redis-script.js';
@@ -61,12 +62,14 @@ export class RedisClusterLayer implements Layer, ReplicatedLayer {
   /**
    * @param patienceMs how long a command is tried again while its slot is moved or taken over
    * @param replicaReads reads come from masters alone without it
+   * @param onMissingRights as in `RedisLayer`
    */
   constructor(
     private readonly cluster: RedisCluster,
     private readonly announcer: Announcer | undefined,
     private readonly patienceMs: () => number,
     private readonly replicaReads?: ReplicaReads,
+    onMissingRights?: (commands: readonly string[]) => void,
   ) {
     this.outbox = new RedisOutbox({
       lookEveryMs: LOOK_FOR_OUTBOXES_MS,
@@ -75,16 +78,27 @@ export class RedisClusterLayer implements Layer, ReplicatedLayer {
       nameFor: (key) => String(slotOf(redisKey(key))),
       onServers: () => cluster.topology.flatMap(({ ranges: [first] }) => (first ? [String(first[0])] : [])),
     });
-    this.space = new ClusterSpace({
-      send: (key, command) => this.run(slotOf(key), false, (server, options) => server.send(command, options)),
-      run: (script, key, args) =>
-        this.run(slotOf(key), false, (server, options) => server.run(script, [key], args, options)),
-      walks: () =>
-        cluster.topology.map(({ ranges: [first] }) => (position, count) => {
-          const command = ['SCAN', position, 'MATCH', prefixPattern(''), 'COUNT', String(count)];
-          return this.run(first?.[0] ?? 0, true, (server) => server.send(command));
-        }),
-    });
+    this.space = new ClusterSpace(
+      {
+        send: (key, command) => this.run(slotOf(key), false, (server, options) => server.send(command, options)),
+        run: (script, key, args) =>
+          this.run(slotOf(key), false, (server, options) => server.run(script, [key], args, options)),
+        evictedKeys: async () => {
+          const infos = cluster.topology.map(({ ranges: [first] }) =>
+            this.run(first?.[0] ?? 0, true, (server) => server.send(['INFO', 'stats'])),
+          );
+          return (await Promise.all(infos)).reduce<number>((sum, info) => sum + evictedOf(String(info)), 0);
+        },
+        walks: () =>
+          cluster.topology.map(({ ranges: [first] }) => (position, count) => {
+            const command = ['SCAN', position, 'MATCH', prefixPattern(''), 'COUNT', String(count)];
+            return this.run(first?.[0] ?? 0, true, (server) => server.send(command));
+          }),
+      },
+      patienceMs,
+      onMissingRights,
+    );
+    cluster.onServerChange(() => this.space.doubt());
   }
 
   partitionOf(key: string): string {
@@ -281,6 +295,7 @@ export class RedisClusterLayer implements Layer, ReplicatedLayer {
       return { outcome, moved: reply.slice(...MOVED) };
     } catch (error) {
       if (sequence !== undefined) this.announcer?.settle(sequence, wasRefused(error) ? 'never' : 'unknown');
+      if (!wasRefused(error)) this.space.doubt();
       throw layerError(error);
     }
   }

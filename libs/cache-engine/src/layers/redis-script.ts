@@ -116,6 +116,8 @@ for i = 1, count do
   if version and newest > 0 and (kind == 'p' or kind == 'i' or kind == 'r' or kind == 't') then
     tally, bytesBefore, endsBefore = string.byte(header, ${HEADER.offsets.tally + 1}), bytesOf(key), ending(expires, previous)
   end
+  -- Before anything is written: where a sheet cannot be read nothing is.
+  if kind == 'p' or kind == 'i' or version and (kind == 'r' or kind == 't') then openSheets(key) end
   if kind == 'g' then
     answer(11, revision, version)
   elseif condition ~= '' and not holds(condition, version, lease) then
@@ -156,7 +158,7 @@ for i = 1, count do
     end
   elseif kind == 't' and not version then
     answer(5, revision)
-  elseif limit and overfills(key, version, #payload, limit) then
+  elseif limit and newest > 0 and overfills(key, version, #payload, limit) then
     answer(12, revision, usedBy(key))
   else
     local later = kind == 't' and string.find(condition, 'x', 1, true) and (expires == 0 or ttl > 0 and expires >= now + ttl)

@@ -90,6 +90,11 @@ local function sheetOf(tally, key)
   return sheet
 end
 
+local function openSheets(key)
+  if place == '' then return end
+  for _, tally in ipairs(open) do sheetOf(tally, key) end
+end
+
 local function bytesOf(key) return #key - 8 + redis.call('STRLEN', key) end
 
 -- Bytes that the namespace of a key takes.
@@ -156,10 +161,10 @@ closeSheet(sheet)
 return { sheet.bytes, granted }
 `;
 
-/** Bytes of a namespace, -1 where they are not counted. KEYS: any key of it. ARGV: as `VISIT_SCRIPT`. */
+/** Bytes of a namespace, -1 where not all is counted yet. KEYS: any key of it. ARGV: as `VISIT_SCRIPT`. */
 export const USED_SCRIPT = `
 ${SPACE}
-if newest == 0 then return -1 end
+if current == 0 then return -1 end
 return math.max(0, usedBy(KEYS[1]))
 `;
 

@@ -5,6 +5,7 @@ import {
   type Backplane,
   BatchedLayer,
   CopyTier,
+  type Entry,
   formatAddress,
   GuardedCopies,
   GuardedLayer,
@@ -87,7 +88,7 @@ function openEmbedded({ DATA_DIR }: Environment, config: LiveConfig): Layers {
 async function openOnRedis(environment: Environment, config: LiveConfig): Promise<Layers> {
   const { server, database } = await connectRedis(environment, config);
   const announcer = new Announcer(`cache-bus:${database}`, environment.NODE_NAME);
-  const guarded = guardL2(new RedisLayer(server, announcer), config);
+  const guarded = guardL2(new RedisLayer(server, announcer, reportMissingRights), config);
   const backplane = await startBackplane(
     new RedisBackplane(server, announcer, leaseMs(config.current), reportTrust, reportDeafness()),
     config,
@@ -117,12 +118,14 @@ async function openClustered(
   const l3Settings = () => config.current.cache.layers.l3;
   const backplane = new RedisBackplane(cluster, announcer, leaseMs(config.current), reportTrust, reportDeafness());
   const recent = recentChanges(backplane, () => 2 * MAX_REPLICA_LAG_MS);
-  const layer = new RedisClusterLayer(cluster, announcer, () => l3Settings().deadline_ms, {
+  const replicaReads = {
     maxLagMs: MAX_REPLICA_LAG_MS,
     enabled: () => l3Settings().consistency_level === 'eventual' && backplane.isTrusted(),
     // Of a key that is being moved to another master a replica has nothing any more, and does not say why.
-    accepts: (key, entry) => entry !== undefined && recent.allows(key, entry),
-  });
+    accepts: (key: string, entry: Entry | undefined) => entry !== undefined && recent.allows(key, entry),
+  };
+  const deadlineMs = () => l3Settings().deadline_ms;
+  const layer = new RedisClusterLayer(cluster, announcer, deadlineMs, replicaReads, reportMissingRights);
   const guarded = new GuardedLayer(layer, 'L3', l3Settings().deadline_ms);
   config.follow(({ cache }) => guarded.setDeadline(cache.layers.l3.deadline_ms));
   // Before this node is registered: one that is refused to start must not have been heard of.
@@ -199,6 +202,10 @@ function recentChanges(backplane: Backplane, generationMs: () => number): Recent
 function reportTrust(trusted: boolean): void {
   if (trusted) log.info('hearing all nodes: L1 is trusted');
   else log.warn('not all nodes are heard: what L1 has is checked with the shared layer');
+}
+
+function reportMissingRights(commands: readonly string[]): void {
+  log.warn({ commands }, 'the Redis user may not run these commands: cache sizes are not counted, and not limited');
 }
 
 /** Once: it is so with every server, each time. */
