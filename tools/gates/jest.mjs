@@ -20,7 +20,8 @@ const SECOND_LOOKS = 3;
 
 /**
  * Runs the tests of a project. A file that failed among others is run once more, by itself: real servers on a busy machine can
- * be too late for a test, while a fault stays. What failed is printed even so, and the file is named as unsteady.
+ * be too late for a test. A fault that shows by chance gets past this as well, so what failed is printed even so, and the file
+ * is named as unsteady, which is to be looked into.
  *
  * @param {string} title
  * @param {string} project
