@@ -100,7 +100,7 @@ module.exports = {
     {
       name: 'sources-without-tools',
       severity: 'error',
-      from: { path: '^(apps|libs)/[^/]+/src/' },
+      from: { path: '^(apps|libs)/[^/]+/src/', pathNot: '\\.test\\.ts$' },
       to: { path: '^(tools|bench|examples)/' },
     },
     { name: 'no-cycle', severity: 'error', from: {}, to: { circular: true } },

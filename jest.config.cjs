@@ -13,6 +13,7 @@ const ESM_PACKAGES = [
   'keyv',
   'hookified',
   '@keyv',
+  'jose',
   'es-toolkit',
   'cookie',
   'content-disposition',

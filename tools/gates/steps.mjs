@@ -33,7 +33,7 @@ const OWN_SERVERS = ['cluster-operations', 'coherence', 'layers'].map((name) => 
  */
 const CACHE_FEATURES = [
   ...['bulk', 'collections', 'entries', 'events', 'expiry', 'formats', 'increment', 'leases', 'objects', 'patch'],
-  ...['preconditions', 'sources', 'storage-options', 'write-behind'],
+  ...['preconditions', 'sources', 'storage-options', 'tiers', 'write-behind'],
 ];
 const ROOT_SCRIPTS = ['tools', 'bench', 'examples', '.dependency-cruiser.cjs', 'jest.config.cjs', 'eslint.config.js'];
 

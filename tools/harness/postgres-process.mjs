@@ -9,6 +9,8 @@ import { createTemporaryFolder, findFreePort, spawnTied } from './tied-process.m
 const START_TIMEOUT_MS = 120_000;
 /** Postgres refuses to run as root; Debian's package brings this user. */
 const UNPRIVILEGED_USER = 'postgres';
+/** None that everybody knows, with which no service starts in production. */
+const PASSWORD = randomUUID();
 /** The data is thrown away: nothing has to survive a power cut. */
 const SETTINGS = [
   'fsync=off',
@@ -50,7 +52,7 @@ export async function startPostgres() {
     throw error;
   }
   return {
-    url: `postgres://postgres:postgres@127.0.0.1:${port}/postgres`,
+    url: `postgres://postgres:${PASSWORD}@127.0.0.1:${port}/postgres`,
     port,
     process: server.process,
     stop: () => end('SIGINT'),
@@ -104,7 +106,7 @@ function inContainer(port) {
     `cache-system-postgres-${randomUUID()}`,
     port,
     5432,
-    ['--env', 'POSTGRES_PASSWORD=postgres'],
+    ['--env', `POSTGRES_PASSWORD=${PASSWORD}`],
     ['postgres', ...settings],
   );
   // The image first runs a server of its own for its set-up, which says the same.

@@ -3,11 +3,15 @@ import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
 import { AdminModule } from './admin/admin.module.js';
 import { AccessGuard } from './auth/access.guard.js';
 import { AuthModule } from './auth/auth.module.js';
+import { RouteLimitsGuard } from './auth/limits/route-limits.guard.js';
+import { UnknownRouteLimits } from './auth/limits/route-limits.js';
+import { noteRefusal } from './auth/refusals.js';
 import { CacheModule } from './cache/cache.module.js';
 import { MonitorModule } from './monitor/monitor.module.js';
+import { AuditLog } from './platform/audit/audit-log.js';
 import { InvalidRequest } from './platform/http/api-error.js';
 import { ErrorFilter } from './platform/http/error-filter.js';
-import type { RouteTable } from './platform/http/route-table.js';
+import { RouteTable } from './platform/http/route-table.js';
 import { violations } from './platform/http/validation.js';
 import { type Foundations, PlatformModule } from './platform/platform.module.js';
 
@@ -19,14 +23,22 @@ export class AppModule {
       module: AppModule,
       imports: [PlatformModule.of(foundations), AuthModule, CacheModule, MonitorModule, AdminModule],
       providers: [
+        { provide: RouteTable, useValue: routes },
+        UnknownRouteLimits,
         { provide: APP_GUARD, useExisting: AccessGuard },
+        { provide: APP_GUARD, useExisting: RouteLimitsGuard },
         {
           provide: APP_PIPE,
           useValue: new StandardSchemaValidationPipe({
             exceptionFactory: (issues) => new InvalidRequest(violations(issues)),
           }),
         },
-        { provide: APP_FILTER, useValue: new ErrorFilter(routes) },
+        {
+          provide: APP_FILTER,
+          inject: [AuditLog],
+          useFactory: (audit: AuditLog) =>
+            new ErrorFilter(routes, (request, error) => noteRefusal(audit, request, error)),
+        },
       ],
     };
   }

@@ -1,6 +1,6 @@
-import { connect } from 'node:net';
 import { errorSchema } from '@cache-system/contracts';
 import { entryPath } from './support/client.js';
+import { exchange, openSocket, request } from './support/raw-http.js';
 import { type Service, startService } from './support/service.js';
 import { remember } from './support/unharmed.js';
 
@@ -19,31 +19,14 @@ afterAll(async () => {
   }
 });
 
-/** What comes back on a connection of its own until the server ends it. */
-function exchange(sent: string | Buffer): Promise<string> {
-  const { hostname, port } = new URL(service.api.url);
-  return new Promise((resolve) => {
-    let received = '';
-    const socket = connect(Number(port), hostname, () => socket.write(sent));
-    socket.setEncoding('latin1');
-    socket.on('data', (text: string) => (received += text));
-    // A connection that is cut is an end like another.
-    socket.on('error', () => socket.destroy());
-    socket.on('close', () => resolve(received));
-  });
-}
-
 /** Sends the beginning of something and goes away. */
 function abandon(sent: string | Buffer): Promise<void> {
-  const { hostname, port } = new URL(service.api.url);
   return new Promise((resolve) => {
-    const socket = connect(Number(port), hostname, () => socket.write(sent, () => socket.resetAndDestroy()));
-    socket.on('error', () => undefined);
-    socket.on('close', () => resolve());
+    const socket = openSocket(service).on('close', () => resolve());
+    socket.write(sent, () => socket.resetAndDestroy());
   });
 }
 
-const request = (line: string, ...headers: string[]) => [line, ...headers, '', ''].join('\r\n');
 const CLOSE = 'Connection: close';
 
 describe('what is no HTTP request gets the envelope of every error', () => {
@@ -90,7 +73,7 @@ describe('what is no HTTP request gets the envelope of every error', () => {
       'AUTHENTICATION_FAILED',
     ],
   ])('%s', async (_name, sent, status, code) => {
-    const [head = '', body = ''] = (await exchange(sent)).split('\r\n\r\n');
+    const [head = '', body = ''] = (await exchange(service, sent)).split('\r\n\r\n');
     expect(head).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
     expect(head).toMatch(/^X-Request-Id: \S+$/im);
     expect(head).toMatch(/^X-Response-Time: \d+ms$/im);
@@ -100,7 +83,7 @@ describe('what is no HTTP request gets the envelope of every error', () => {
 
   test('a request of HTTP 1.0 needs no host', async () => {
     const sent = request('GET /v1/cache/witness HTTP/1.0', `X-API-Key: ${service.api.apiKey}`);
-    expect(await exchange(sent)).toMatch(/^HTTP\/1\.1 200 /);
+    expect(await exchange(service, sent)).toMatch(/^HTTP\/1\.1 200 /);
   });
 });
 
@@ -126,5 +109,7 @@ test('callers that hang up halfway do no harm', async () => {
 });
 
 test('CONNECT ends the connection', async () => {
-  expect(await exchange(request('CONNECT example.com:443 HTTP/1.1', 'Host: example.com:443'))).not.toMatch(/ 200 /);
+  expect(await exchange(service, request('CONNECT example.com:443 HTTP/1.1', 'Host: example.com:443'))).not.toMatch(
+    / 200 /,
+  );
 });

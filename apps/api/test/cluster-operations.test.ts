@@ -5,6 +5,7 @@ import { eventually } from '../../../tools/harness/eventually.mjs';
 import { startRedisCluster } from '../../../tools/harness/redis-cluster.mjs';
 import { startRedis } from '../../../tools/harness/redis-process.mjs';
 import { createTemporaryFolder } from '../../../tools/harness/tied-process.mjs';
+import { readAudit } from './support/audit.js';
 import { type Answer, Client, entryPath } from './support/client.js';
 import { expectError, expectExactly, expectViolation } from './support/expectations.js';
 import { mintKey } from './support/keys.js';
@@ -230,6 +231,15 @@ describe('a Redis Cluster behind two API nodes', () => {
     expect(expectError(refused, 409, 'CACHE_KEY_CONFLICT')).toMatchObject({ reason: 'job_over' });
     const removal = expectJob(await client.delete(`${NODES}/${node.id}`));
     expect((await watch(client, removal.id)).at(-1)).toMatchObject({ state: 'completed', slots_total: moved });
+    const told = async (action: string) => {
+      const { entries } = await readAudit(client, { action, limit: '2' });
+      return entries.map((entry) => [entry.action, entry.actor.name, entry.target?.id]);
+    };
+    expect(await told('node.*')).toEqual([
+      ['node.remove', 'bootstrap', node.id],
+      ['node.add', 'bootstrap', node.id],
+    ]);
+    expect(await told('node_job.*')).toEqual([['node_job.cancel', 'bootstrap', job.id]]);
   });
 
   test('refuses what makes no sense, and says why', async () => {

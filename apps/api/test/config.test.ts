@@ -141,9 +141,14 @@ describe('a way to authenticate that is switched off', () => {
     });
   });
 
-  test('is refused: access tokens', async () => {
+  test('is refused: access tokens, which nobody gets then', async () => {
     await withService({ SECURITY__AUTHENTICATION__METHODS: '["api_key"]' }, async (service) => {
-      expectError(await (await adminClient(service)).get('/v1/auth/me'), 401, 'AUTHENTICATION_FAILED');
+      const { adminEmail: email, adminPassword: password } = service.api;
+      expectError(
+        await service.client.with({}).post('/v1/auth/login', { email, password }),
+        401,
+        'AUTHENTICATION_FAILED',
+      );
       expect((await service.client.get('/v1/auth/me')).status).toBe(200);
     });
   });

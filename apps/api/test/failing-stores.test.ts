@@ -1,8 +1,10 @@
-import { probeSchema } from '@cache-system/contracts';
+import { apiKeyListSchema, probeSchema } from '@cache-system/contracts';
 import { startPostgres } from '../../../tools/harness/postgres-process.mjs';
+import { startTcpProxy } from '../../../tools/harness/tcp-proxy.mjs';
 import { startRedis } from '../../../tools/harness/redis-process.mjs';
 import { Client as Postgres } from 'pg';
 import { mintApiKey } from '../src/auth/api-key-format.js';
+import { readAudit } from './support/audit.js';
 import { type Answer, type Client, entryPath } from './support/client.js';
 import { eventually } from '../../../tools/harness/eventually.mjs';
 import { expectError } from './support/expectations.js';
@@ -12,6 +14,8 @@ import { type Service, startService, STORES } from './support/service.js';
 const DEADLINE_MS = 300;
 /** A busy machine may be late; what hangs is later. */
 const SLACK_MS = 3000;
+/** After so long the service gives a query up, and so it does to wait for a connection. */
+const QUERY_TIMEOUT_MS = 5000;
 
 /** Only a process of its own can be frozen or killed. */
 const onRealStores = STORES === 'real' ? describe : describe.skip;
@@ -157,6 +161,111 @@ onRealStores('with a Postgres that fails', () => {
       expect(await service.stop().then(() => api.process.exitCode)).toBe(0);
     },
   );
+
+  describe('which hangs', () => {
+    const GRACE_SECONDS = 4;
+    let postgres: Awaited<ReturnType<typeof startPostgres>>;
+    let line: Awaited<ReturnType<typeof startTcpProxy>>;
+    let service: Service;
+    let client: Client;
+    beforeEach(async () => {
+      postgres = await startPostgres();
+      line = await startTcpProxy(postgres.port);
+      const url = new URL(postgres.url);
+      url.port = String(line.port);
+      service = await startService({
+        DATABASE_URL: url.href,
+        SECURITY__AUTHENTICATION__DATABASE_OUTAGE_GRACE: String(GRACE_SECONDS),
+      });
+      client = service.client;
+    });
+    afterEach(async () => {
+      await line.pass();
+      await service.stop();
+      await line.stop();
+      await postgres.stop();
+    });
+
+    const isOver = async () => (await client.get(entryPath('k'))).status === 503;
+    const worksAgain = () =>
+      eventually('the database answers', async () => (await client.get('/v1/auth/api-keys')).status === 200, 30_000);
+
+    test('who is known waits for it no longer than a moment, and nobody for long', async () => {
+      await client.put(entryPath('k'), { value: 1 });
+      line.stall();
+      const known = await timed(client.get(entryPath('k')));
+      expect(known.answer.status).toBe(200);
+      expect(known.elapsedMs).toBeLessThan(1000 + SLACK_MS);
+      const strangers = Array.from({ length: 30 }, () => client.with({ 'x-api-key': mintApiKey() }));
+      const waiting = await Promise.all(strangers.map((stranger) => timed(stranger.get(entryPath('k')))));
+      for (const { answer, elapsedMs } of waiting) {
+        expectDatabaseDown(answer);
+        expect(elapsedMs).toBeLessThan(3 * QUERY_TIMEOUT_MS + SLACK_MS);
+      }
+      await eventually('the grace is over', isOver);
+      expect((await client.with({}).get('/health/live')).status).toBe(200);
+      await line.pass();
+      await worksAgain();
+      expect((await client.get(entryPath('k'))).json).toEqual({ key: 'k', value: 1 });
+    });
+
+    test('no change is made and none is half made', async () => {
+      const { key_id: id, api_key: key } = await mintKey(client);
+      const listKeys = async () =>
+        apiKeyListSchema
+          .loose()
+          .parse((await client.get('/v1/auth/api-keys')).json)
+          .api_keys.map((each) => each.key_id);
+      const keys = await listKeys();
+      const { head } = await readAudit(client);
+      const { adminEmail: email, adminPassword: password } = service.api;
+      const anyone = client.with({});
+      line.stall();
+      const changes = await Promise.all([
+        timed(client.post('/v1/auth/api-keys', { name: 'new', permissions: ['cache:read'] })),
+        timed(client.delete(`/v1/auth/api-keys/${id}`)),
+        timed(client.post('/v1/admin/write-behind/discard', { records: [{ namespace: 'default', key: 'k' }] })),
+        timed(anyone.post('/v1/auth/login', { email, password })),
+        timed(anyone.post('/v1/auth/refresh', { refresh_token: 'rt_any' })),
+      ]);
+      for (const { answer, elapsedMs } of changes) {
+        expectDatabaseDown(answer);
+        expect(elapsedMs).toBeLessThan(4 * QUERY_TIMEOUT_MS + SLACK_MS);
+      }
+      await line.pass();
+      await worksAgain();
+      expect(await listKeys()).toEqual(keys);
+      expect((await client.with({ 'x-api-key': key }).get('/v1/auth/me')).status).toBe(200);
+      expect((await readAudit(client)).head).toEqual(head);
+    });
+
+    test('a key that another node revokes meanwhile works until the grace is over, and then never again', async () => {
+      const other = await startService({ ...service.stores, DATABASE_URL: postgres.url });
+      const { key_id: id, api_key: key } = await mintKey(other.client, { tier: 'enterprise' });
+      const held = client.with({ 'x-api-key': key });
+      expect((await held.get(entryPath('k'))).status).toBe(404);
+      line.stall();
+      const stalledAt = performance.now();
+      expect((await other.client.delete(`/v1/auth/api-keys/${id}`)).status).toBe(204);
+      let lastGrantAt = stalledAt;
+      await eventually('the grace is over', async () => {
+        const sentAt = performance.now();
+        const answer = await held.get(entryPath('k'));
+        if (answer.status === 404) lastGrantAt = sentAt;
+        else expectDatabaseDown(answer);
+        return answer.status !== 404;
+      });
+      expect(lastGrantAt - stalledAt).toBeLessThan(GRACE_SECONDS * 1000);
+      await line.pass();
+      await eventually('the key is refused for what it is', async () => {
+        const answer = await held.get(entryPath('k'));
+        if (answer.status === 503) return false;
+        expectError(answer, 401, 'AUTHENTICATION_FAILED');
+        return true;
+      });
+      await other.stop();
+    });
+  });
 
   test('that cuts every connection is connected to again', async () => {
     const service = await startService();

@@ -1,8 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import path from 'node:path';
-import { Client as Postgres } from 'pg';
 import { createTemporaryFolder } from '../../../tools/harness/tied-process.mjs';
 import { logIn } from './support/credentials.js';
+import { filesBelow, postgresDump } from './support/dumps.js';
 import { mintKey } from './support/keys.js';
 import { startService, STORES } from './support/service.js';
 
@@ -15,11 +13,9 @@ test('of passwords, keys and tokens only hashes are stored, and none of them is 
   const next = await anyone.post('/v1/auth/refresh', { refresh_token: pair.refresh_token });
   await anyone.get(`/v1/cache/k?api_key=${key.api_key}`);
   await anyone.get('/v1/cache/k', { headers: { authorization: `Bearer ${pair.access_token}` } });
-  const stored = [STORES === 'real' ? await dump(service.stores['DATABASE_URL']!) : ''];
+  const stored = [STORES === 'real' ? await postgresDump(service.stores['DATABASE_URL']!) : ''];
   expect(await service.stop().then(() => service.api.process.exitCode)).toBe(0);
-  for (const file of readdirSync(folder.path, { recursive: true, withFileTypes: true })) {
-    if (file.isFile()) stored.push(readFileSync(path.join(file.parentPath, file.name), 'latin1'));
-  }
+  stored.push(...filesBelow(folder.path));
   folder.remove();
 
   const found = (text: string) => stored.some((each) => each.includes(text));
@@ -49,25 +45,3 @@ test('of passwords, keys and tokens only hashes are stored, and none of them is 
     }
   }
 });
-
-/** Everything that a database holds, as text. */
-async function dump(url: string): Promise<string> {
-  const postgres = new Postgres({ connectionString: url });
-  await postgres.connect();
-  const tables = await postgres.query<{ name: string }>(
-    `SELECT quote_ident(table_name) AS name FROM information_schema.tables WHERE table_schema = 'public'`,
-  );
-  const texts: string[] = [];
-  for (const { name } of tables.rows) {
-    const { rows } = await postgres.query<{ text: string }>(`SELECT each::text AS text FROM ${name} AS each`);
-    texts.push(...rows.map(({ text }) => text));
-    // Binary columns are shown in hexadecimal: what is hidden in them is looked for as it is.
-    texts.push(
-      ...rows.flatMap(({ text }) =>
-        [...text.matchAll(/\\x([0-9a-f]+)/g)].map(([, hex]) => Buffer.from(hex!, 'hex').toString('latin1')),
-      ),
-    );
-  }
-  await postgres.end();
-  return texts.join('\n');
-}

@@ -1,9 +1,12 @@
 import { identitySchema, type TokenPair, tokenPairSchema } from '@cache-system/contracts';
-import type { Answer, Client } from './support/client.js';
+import { startApi } from '../../../tools/harness/api-process.mjs';
+import { eventually } from '../../../tools/harness/eventually.mjs';
+import { type Answer, Client } from './support/client.js';
 import { logIn } from './support/credentials.js';
+import { query } from './support/database.js';
 import { expectError, expectExactly } from './support/expectations.js';
-import { claimsOf, forgeToken } from './support/jwt.js';
-import { type Service, startService } from './support/service.js';
+import { claimsOf, forgeToken, headerOf } from './support/jwt.js';
+import { type Service, startService, STORES } from './support/service.js';
 
 const JWT_SECRET = 'a secret of this test, long enough to sign tokens with';
 
@@ -99,22 +102,32 @@ describe('a refresh', () => {
 
   test('of another session is not touched by that', async () => {
     const [stolen, other] = [await logIn(service), await logIn(service)];
-    await refreshed(stolen.refresh_token);
+    await refreshed((await refreshed(stolen.refresh_token)).refresh_token);
     expectRefused(await refresh(stolen.refresh_token));
     expect((await whoIs(other.access_token)).status).toBe(200);
     await refreshed(other.refresh_token);
   });
 
-  test('fifty times at once with one token succeeds once at most and leaves nothing alive', async () => {
+  test('that is repeated at once has the same successor: an answer that was lost costs no session', async () => {
+    const first = await logIn(service);
+    const second = await refreshed(first.refresh_token);
+    const again = await refreshed(first.refresh_token);
+    expect(again.refresh_token).toBe(second.refresh_token);
+    expect((await whoIs(again.access_token)).status).toBe(200);
+    const third = await refreshed(again.refresh_token);
+    expect((await refreshed(second.refresh_token)).refresh_token).toBe(third.refresh_token);
+  });
+
+  test('fifty times at once with one token leaves one chain alive, which a later reuse ends', async () => {
     const { refresh_token: token } = await logIn(service);
-    const answers = await Promise.all(Array.from({ length: 50 }, () => refresh(token)));
-    const won = answers.filter(({ status }) => status === 200).map(({ json }) => tokenPairSchema.parse(json));
-    answers.filter(({ status }) => status !== 200).forEach(expectRefused);
-    expect(won.length).toBeLessThanOrEqual(1);
-    for (const pair of won) {
-      expectRefused(await whoIs(pair.access_token));
-      expectRefused(await refresh(pair.refresh_token));
-    }
+    const pairs = await Promise.all(Array.from({ length: 50 }, () => refreshed(token)));
+    const successors = new Set(pairs.map((pair) => pair.refresh_token));
+    expect(successors.size).toBe(1);
+    const last = await refreshed([...successors][0]!);
+    expect((await whoIs(last.access_token)).status).toBe(200);
+    expectRefused(await refresh(token));
+    for (const { access_token: access } of [...pairs.slice(0, 3), last]) expectRefused(await whoIs(access));
+    expectRefused(await refresh(last.refresh_token));
   });
 
   test.each(['rt_unknown', '', 'x'.repeat(10_000), 'rt_\0'])('with %j is refused', async (token) => {
@@ -150,13 +163,13 @@ describe('a logout', () => {
 });
 
 describe('an access token', () => {
-  const HS256 = { alg: 'HS256', typ: 'JWT' };
+  let HS256: Readonly<Record<string, unknown>>;
   const now = () => Math.floor(Date.now() / 1000);
   let good: string;
   let claims: Readonly<Record<string, unknown>>;
   beforeAll(async () => {
     good = (await logIn(service)).access_token;
-    claims = claimsOf(good);
+    [HS256, claims] = [headerOf(good), claimsOf(good)];
   });
   const signed = (changes: object) => forgeToken(HS256, { ...claims, ...changes }, JWT_SECRET);
   const part = (index: number) => good.split('.')[index] ?? '';
@@ -235,5 +248,132 @@ describe('an access token', () => {
     do last = await whoIs(brief);
     while (last.status === 200 && now() < Number(claims['exp']));
     expectRefused(last);
+  });
+});
+
+describe('a session', () => {
+  test.each(['SESSION_TIMEOUT', 'SESSION_MAX_AGE'])('is not outlived by its access token: %s', async (setting) => {
+    const brief = await startService({ [`SECURITY__AUTHENTICATION__${setting}`]: '300' });
+    try {
+      const pair = await logIn(brief);
+      expect(pair.expires_in).toBeLessThanOrEqual(300);
+      const { exp, iat } = claimsOf(pair.access_token);
+      expect(Number(exp) - Number(iat)).toBe(pair.expires_in);
+    } finally {
+      await brief.stop();
+    }
+  });
+
+  test('is opened and prolonged only where its tokens are taken', async () => {
+    const without = await startService({ SECURITY__AUTHENTICATION__METHODS: '["api_key"]' });
+    try {
+      const { adminEmail: email, adminPassword: password } = without.api;
+      const { reason } = expectError(
+        await without.client.post('/v1/auth/login', { email, password }),
+        401,
+        'AUTHENTICATION_FAILED',
+      );
+      expect(reason).toMatch(/security\.authentication\.methods/);
+      expectRefused(await without.client.post('/v1/auth/refresh', { refresh_token: 'rt_unknown' }));
+    } finally {
+      await without.stop();
+    }
+  });
+});
+
+/** What takes longer than a test may, so that the database is told that it has passed. */
+(STORES === 'real' ? describe : describe.skip)('with time', () => {
+  const sessionOf = ({ access_token: token }: TokenPair) => String(claimsOf(token)['sid']);
+
+  test('a refresh is not repeated any more: after ten seconds it ends the session', async () => {
+    const first = await logIn(service);
+    const second = await refreshed(first.refresh_token);
+    const age = (seconds: number) =>
+      query(service, `UPDATE refresh_tokens SET used_at = used_at - make_interval(secs => $2) WHERE session_id = $1`, [
+        sessionOf(first),
+        seconds,
+      ]);
+    await age(10);
+    expectRefused(await refresh(first.refresh_token));
+    expectRefused(await whoIs(second.access_token));
+    expectRefused(await refresh(second.refresh_token));
+    expect(
+      await query(service, `SELECT action, outcome FROM audit_log WHERE target->>'id' = $1`, [sessionOf(first)]),
+    ).toEqual([{ action: 'session.reuse', outcome: 'refused' }]);
+  });
+
+  test('a session that was not refreshed ends', async () => {
+    const pair = await logIn(service);
+    await query(service, 'UPDATE refresh_tokens SET expires_at = now() WHERE session_id = $1', [sessionOf(pair)]);
+    expectRefused(await refresh(pair.refresh_token));
+  });
+
+  test('a session that is out ends by the settings of now, when they have become shorter', async () => {
+    const [idle, old] = [await logIn(service), await logIn(service)];
+    const minutesAgo = `now() - interval '10 minutes'`;
+    await query(service, `UPDATE refresh_tokens SET issued_at = ${minutesAgo} WHERE session_id = $1`, [
+      sessionOf(idle),
+    ]);
+    await query(service, `UPDATE sessions SET created_at = ${minutesAgo} WHERE id = $1`, [sessionOf(old)]);
+    const shorter = Object.fromEntries(
+      ['SESSION_TIMEOUT', 'SESSION_MAX_AGE'].map((setting) => [`SECURITY__AUTHENTICATION__${setting}`, '300']),
+    );
+    const strict = await startApi({ env: { LOG_LEVEL: 'warn', ...service.stores, JWT_SECRET, ...shorter } });
+    try {
+      const there = new Client(strict.url);
+      expectRefused(await there.post('/v1/auth/refresh', { refresh_token: idle.refresh_token }));
+      const headers = { authorization: `Bearer ${old.access_token}` };
+      expectRefused(await there.get('/v1/auth/me', { headers }));
+    } finally {
+      await strict.stop();
+    }
+    expect((await whoIs(old.access_token)).status).toBe(200);
+    await refreshed(idle.refresh_token);
+  });
+
+  test('a session ends however often it was refreshed', async () => {
+    const pair = await logIn(service);
+    const born = (daysAgo: number) =>
+      query(service, `UPDATE sessions SET created_at = now() - make_interval(days => $2) WHERE id = $1`, [
+        sessionOf(pair),
+        daysAgo,
+      ]);
+    await born(6);
+    const second = await refreshed(pair.refresh_token);
+    await born(7);
+    expectRefused(await refresh(second.refresh_token));
+    await logIn(service);
+    expect(await query(service, 'SELECT id FROM sessions WHERE id = $1', [sessionOf(pair)])).toEqual([]);
+  });
+});
+
+(STORES === 'real' ? describe : describe.skip)('on two nodes', () => {
+  let second: Awaited<ReturnType<typeof startApi>>;
+  let there: Client;
+  beforeAll(async () => {
+    second = await startApi({ env: { LOG_LEVEL: 'warn', ...service.stores, JWT_SECRET } });
+    there = new Client(second.url);
+  });
+  afterAll(() => second.stop());
+
+  const whoIsThere = (token: string) => there.get('/v1/auth/me', { headers: { authorization: `Bearer ${token}` } });
+
+  test('fifty refreshes at once with one token leave one chain alive', async () => {
+    const { refresh_token: token } = await logIn(service);
+    const answers = await Promise.all(
+      Array.from({ length: 50 }, (_, number) =>
+        (number % 2 ? anyone : there).post('/v1/auth/refresh', { refresh_token: token }),
+      ),
+    );
+    const pairs = answers.map(({ json }) => tokenPairSchema.parse(json));
+    expect(new Set(pairs.map((pair) => pair.refresh_token)).size).toBe(1);
+  });
+
+  test('a logout on one ends the session on the other within a second', async () => {
+    const pair = await logIn(service);
+    expect((await whoIsThere(pair.access_token)).status).toBe(200);
+    await logOut(pair.access_token);
+    await eventually('refused', async () => (await whoIsThere(pair.access_token)).status === 401, 1000);
+    expectRefused(await there.post('/v1/auth/refresh', { refresh_token: pair.refresh_token }));
   });
 });

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import path from 'node:path';
@@ -45,9 +46,9 @@ describe('a start is refused, with one line for each problem,', () => {
       /^REDIS_CLUSTER_NODES: must be host:port/,
       /^CONFIG_FILE: must end in \.yaml, \.yml, \.toml or \.json$/,
       /^ADMIN_EMAIL: must be an e-mail address$/,
-      /^ADMIN_PASSWORD: must have at least 12 characters$/,
+      /^ADMIN_PASSWORD: must have at least 12 characters; make one with: openssl rand -base64 18$/,
       /^BOOTSTRAP_API_KEY: must be 20 to 128 printable/,
-      /^JWT_SECRET: must have at least 32 characters$/,
+      /^JWT_SECRET: must have at least 32 characters; make one with: openssl rand -base64 32$/,
       /^ENCRYPTION_KEYS: must be a list of id:key/,
       /^LOG_LEVEL: .*"debug"/,
       /^NODE_NAME: must be 1 to 64 of/,
@@ -63,8 +64,27 @@ describe('a start is refused, with one line for each problem,', () => {
       /^JWT_SECRET: is required in production; make one with: openssl rand/,
       /^ADMIN_PASSWORD: is required in production; make one with: openssl rand/,
     ]);
-    const guessable = { NODE_ENV: 'production', JWT_SECRET: 'x'.repeat(40), ADMIN_PASSWORD: 'your-password-here' };
-    expectRefusal(await refusedStart(guessable), [/^JWT_SECRET: is a well-known/, /^ADMIN_PASSWORD: is a well-known/]);
+    const guessable = {
+      NODE_ENV: 'production',
+      JWT_SECRET: 'a-string-secret-at-least-256-bits-long',
+      ADMIN_PASSWORD: 'your-password-here',
+      BOOTSTRAP_API_KEY: 'x'.repeat(40),
+      ENCRYPTION_KEYS: `k1:${'A'.repeat(43)}=`,
+    };
+    expectRefusal(await refusedStart(guessable), [
+      /^JWT_SECRET: is a well-known text; make one with: openssl rand -base64 32$/,
+      /^ADMIN_PASSWORD: is made of well-known words; make one with: openssl rand -base64 18$/,
+      /^BOOTSTRAP_API_KEY: repeats itself; make one with: openssl rand -hex 32, or leave it out/,
+      /^ENCRYPTION_KEYS: k1 has too few different bytes; make one with: echo "k1:\$\(openssl rand -base64 32\)"$/,
+    ]);
+  });
+
+  test('in production with keys that were made in development and kept in DATA_DIR', async () => {
+    writeFileSync(path.join(folder.path, 'secrets.json'), JSON.stringify({ encryption_keys: 'local:x' }));
+    const env = { JWT_SECRET: randomBytes(32).toString('base64'), ADMIN_PASSWORD: randomBytes(18).toString('base64') };
+    expectRefusal(await refusedStart({ NODE_ENV: 'production', DATA_DIR: folder.path, ...env }), [
+      /^ENCRYPTION_KEYS: is required in production, .*\/secrets\.json: set it to what "encryption_keys" is there/,
+    ]);
   });
 
   test('when the port is taken', async () => {

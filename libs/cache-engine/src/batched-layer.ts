@@ -68,6 +68,10 @@ export class BatchedLayer implements KeyedLayer {
     return this.layer.scan(prefix, cursor, limit);
   }
 
+  async usedBytes(namespace: string): Promise<number | undefined> {
+    return this.layer.usedBytes?.(namespace);
+  }
+
   private schedule(): void {
     if (this.scheduled) return;
     this.scheduled = true;

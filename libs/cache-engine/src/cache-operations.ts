@@ -37,12 +37,16 @@ export interface WriteOptions extends StorageWish {
   /**
    * Called before any layer has the value: where it fails, nothing is written. What it returns has to hold, too.
    * @param base the entry that the value was made of, if it was
+   * @param requireSpace throws `NamespaceFull` where the value is too much for `limitBytes`, which holds no more after this
    */
-  readonly through?: ((value: Value, base: Entry | undefined) => Promise<Condition>) | undefined;
+  readonly through?:
+    ((value: Value, base: Entry | undefined, requireSpace: () => Promise<void>) => Promise<Condition>) | undefined;
   /** Called before anything is written: a value for which it throws is not. */
   readonly check?: ((value: Value) => void) | undefined;
   /** The write is to reach a source later. See `Outbox`. */
   readonly noted?: boolean | undefined;
+  /** Bytes that the entries of the namespace may take: the write is not to make them more. */
+  readonly limitBytes?: number | undefined;
   /** For a value that is made of another: what there is where the cache has nothing. */
   readonly known?: Entry | undefined;
 }

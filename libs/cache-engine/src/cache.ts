@@ -8,6 +8,7 @@ import {
   KeyNotFound,
   LayerTimeout,
   LayerUnavailable,
+  NamespaceFull,
   ReplicationIncomplete,
   StorageFull,
   TooMuchContention,
@@ -253,7 +254,8 @@ export class Cache {
     const freshMs = this.ttlMs(options.ttlSeconds, options.ttlJitter);
     const staleness = stalenessOf(freshMs, options);
     const ttlMs = freshMs === 0 ? NO_EXPIRY : freshMs + staleMs(staleness);
-    const tags = options.tagStamps ?? (options.tags && (await this.tags.stamps(key, options.tags, ttlMs)));
+    const tags =
+      options.tagStamps ?? (options.tags && (await this.tags.stamps(key, options.tags, ttlMs, options.limitBytes)));
     return this.store(key, value, ttlMs, { ...options, tags, staleness });
   }
 
@@ -307,7 +309,7 @@ export class Cache {
    */
   async increment(
     key: string,
-    { by, initial, ttlSeconds, condition }: { by: number; initial: number } & WriteOptions,
+    { by, initial, ttlSeconds, condition, limitBytes }: { by: number; initial: number } & WriteOptions,
   ): Promise<Written | undefined> {
     if (this.form.mustEncrypt(key)) return undefined;
     const mutation: Increment = {
@@ -318,6 +320,7 @@ export class Cache {
       ttlMs: ttlSeconds === undefined ? KEEP_EXPIRY : ttlSeconds * 1000,
       initialTtlMs: this.ttlMs(ttlSeconds),
       defaultTtl: ttlSeconds === undefined,
+      limitBytes,
       ...(condition && { condition }),
     };
     return this.write(mutation, {});
@@ -436,6 +439,11 @@ export class Cache {
     return { ...stampOf(entry), key, attributes: entry.attributes, storedBytes: entry.payload.length };
   }
 
+  /** Bytes that the entries of a namespace take; undefined: not counted. @throws LayerTimeout, LayerUnavailable */
+  usedBytes(namespace: string): Promise<number | undefined> {
+    return this.shared.usedBytes(namespace);
+  }
+
   /** Writes that are to reach a source. */
   get outbox(): Outbox | undefined {
     return this.shared.outbox;
@@ -460,15 +468,18 @@ export class Cache {
   ): Promise<Written> {
     options.check?.(value);
     const stored = await this.form.toStored(key, value, options);
-    let { condition } = options;
+    let { condition, limitBytes } = options;
     if (options.through) {
       this.requireRoom(key, value, options);
-      condition = bothOf(condition, await options.through(value, base));
+      const requireSpace = () => this.requireSpace(key, stored.value, options.limitBytes);
+      condition = bothOf(condition, await options.through(value, base, requireSpace));
+      // What the source has taken the layers are to have as well.
+      limitBytes = undefined;
     }
     const attributes = attributesOf(options, ttlMs, stored.attributes);
     const content: Content = { ...stored.value, defaultTtl, attributes };
     const { noted } = options;
-    const mutation = { kind: 'put', key, content, ttlMs, noted, ...(condition && { condition }) } as const;
+    const mutation = { kind: 'put', key, content, ttlMs, noted, limitBytes, ...(condition && { condition }) } as const;
     const written = await this.write(mutation, options, value);
     if (!written) throw new Error('a put came out as unsuitable');
     return written;
@@ -477,7 +488,9 @@ export class Cache {
   /** What a new value takes over from the one that it is made of, unless it is said anew. */
   private async kept(key: string, current: Entry | undefined, ttlMs: number, options: WriteOptions) {
     const leftMs = ttlMs === KEEP_EXPIRY && current ? remainingMs(current) : ttlMs;
-    const tags = options.tags ? await this.tags.stamps(key, options.tags, leftMs) : current?.attributes?.tags;
+    const tags = options.tags
+      ? await this.tags.stamps(key, options.tags, leftMs, options.limitBytes)
+      : current?.attributes?.tags;
     return { ...keptTerms(current?.attributes, options, ttlMs, leftMs), tags };
   }
 
@@ -506,6 +519,7 @@ export class Cache {
         replication,
       } = await this.applyOrForget(mutation, around, options.replicate ? this.replicationWish() : undefined);
       if (outcome.status === 'refused') throw new ConditionFailed();
+      if (outcome.status === 'full') throw new NamespaceFull(namespaceOf(key), limitOf(mutation), outcome.usedBytes);
       if (outcome.status === 'unsuitable') return undefined;
       if (!stored) throw new Error(`a ${mutation.kind} came out as ${outcome.status}`);
       const entry = served ? { ...stored, payload: served.payload } : stored;
@@ -538,6 +552,15 @@ export class Cache {
   private requireRoom(key: string, { payload }: Value, options: Pick<WriteOptions, 'strategy'>): void {
     if (this.isAround(options) || this.l1.hasRoomFor(key, payload.length)) return;
     throw new StorageFull('L1 is full, and its eviction policy is reject');
+  }
+
+  /** @throws NamespaceFull */
+  private async requireSpace(key: string, { payload }: Value, limitBytes: number | undefined): Promise<void> {
+    if (limitBytes === undefined) return;
+    const namespace = namespaceOf(key);
+    const [usedBytes = 0, stored] = await Promise.all([this.shared.usedBytes(namespace), this.shared.fresh(key)]);
+    const growth = payload.length - (stored?.payload.length ?? 0);
+    if (growth > 0 && usedBytes + growth > limitBytes) throw new NamespaceFull(namespace, limitBytes, usedBytes);
   }
 
   /** Runs a mutation that leaves no copy in L1. */
@@ -673,6 +696,14 @@ export class Cache {
     // After a failover there are fewer than there should be, and a majority of those is none.
     return { wanted: (replicas) => confirmations(level, Math.max(replicas, copies - 1)), timeoutMs };
   }
+}
+
+function namespaceOf(key: string): string {
+  return key.slice(0, key.indexOf(':'));
+}
+
+function limitOf(mutation: Mutation): number {
+  return ('limitBytes' in mutation ? mutation.limitBytes : undefined) ?? 0;
 }
 
 /** Whether an entry can be served as it is, but for its form. */

@@ -45,7 +45,7 @@ export interface Head extends Stamp {
 
 /**
  * Layout of a stored entry, all numbers big-endian:
- * `u8` layout, `u8` format, `u8` flags, `u8` unused, `u32` length of this header, then as `f64` version, revision,
+ * `u8` layout, `u8` format, `u8` flags, `u8` tally (see `SPACE`), `u32` length of this header, then as `f64` version, revision,
  * createdAtMs, updatedAtMs, expiresAtMs, lease token, end of the lease (0: none), epoch; then the attributes, if there
  * are any (see `encodeAttributes`), and the payload, from the length of the header on. Doubles, because Lua has no other
  * number: all of them stay far below 2^53.
@@ -60,6 +60,7 @@ export const HEADER = {
   offsets: {
     format: 1,
     flags: 2,
+    tally: 3,
     length: 4,
     version: 8,
     revision: 16,

@@ -28,6 +28,17 @@ export class MalformedCursor extends Error {}
 /** A layer has no room for an entry. */
 export class StorageFull extends Error {}
 
+/** A namespace has no room for an entry: it takes as many bytes as the caller may make it take. */
+export class NamespaceFull extends StorageFull {
+  constructor(
+    readonly namespace: string,
+    readonly limitBytes: number,
+    readonly usedBytes: number,
+  ) {
+    super(`${namespace} takes ${usedBytes} of ${limitBytes} bytes`);
+  }
+}
+
 /** The entry is not there. */
 export class KeyNotFound extends Error {
   constructor(

@@ -52,6 +52,12 @@ export class GuardedLayer implements Layer {
     return this.guard.run(() => this.inner.scan(prefix, cursor, limit));
   }
 
+  usedBytes(namespace: string): Promise<number | undefined> {
+    const ask = async () => this.inner.usedBytes?.(namespace);
+    // No part that keys are in is to blame for one that counts: a layer of parts does not make anybody wait for it.
+    return this.partitionOf ? ask() : this.guard.run(ask);
+  }
+
   /** Asks the layer itself, also while it is not asked for anything else. @throws LayerTimeout, LayerUnavailable */
   check(partition?: string): Promise<void> {
     return this.guard.check(partition);

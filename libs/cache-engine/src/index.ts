@@ -71,6 +71,7 @@ export {
   type RedisTls,
 } from './redis/address.js';
 export { RedisCluster } from './redis/cluster.js';
+export { type RedisScript, redisScript } from './redis/script.js';
 export { RedisServer } from './redis/server.js';
 export { EntryUnreadable, NoEncryptionKey } from './stored-form.js';
 export { SharedTiers } from './shared-tiers.js';

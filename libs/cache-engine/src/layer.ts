@@ -37,6 +37,12 @@ export interface Layer {
    * part, so that one which fails does not fail the others.
    */
   partitionOf?(key: string): string;
+  /**
+   * Bytes that the entries of a namespace take, keys and headers included; undefined where they are not counted, yet.
+   * Exact to less than a hundredth, where nothing was evicted since all was last counted. A layer of several parts answers
+   * at once, with undefined where the part that counts does not.
+   */
+  usedBytes?(namespace: string): Promise<number | undefined>;
   /** Where writes are noted that are to reach a source; mutations with an effect on it are for layers that have one. */
   readonly outbox?: Outbox;
 }
@@ -77,6 +83,7 @@ export interface KeyedLayer {
   getMany(keys: readonly string[]): Promise<readonly (Entry | undefined)[]>;
   apply(mutation: Mutation): Promise<Outcome>;
   scan(prefix: string, cursor: string | undefined, limit: number): Promise<Page>;
+  usedBytes(namespace: string): Promise<number | undefined>;
   readonly outbox: Outbox | undefined;
 }
 

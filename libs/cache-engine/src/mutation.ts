@@ -21,7 +21,13 @@ export interface Condition {
 export const KEEP_EXPIRY = -1;
 export const NO_EXPIRY = 0;
 
-export interface Put {
+/** A mutation that leaves a value may be held to what its namespace may take. */
+interface Limited {
+  /** Done only if the entries of the namespace take no more bytes afterwards, or it makes them take less. */
+  readonly limitBytes?: number | undefined;
+}
+
+export interface Put extends Limited {
   readonly kind: 'put';
   readonly key: string;
   readonly content: Content;
@@ -50,7 +56,7 @@ interface Touch {
  * Adds to an entry that is a JSON integer. Done only for integers that a double holds with room to spare; whatever
  * else is there comes out as `unsuitable`, untouched, and is the caller's to deal with.
  */
-export interface Increment {
+export interface Increment extends Limited {
   readonly kind: 'increment';
   readonly key: string;
   readonly by: number;
@@ -99,6 +105,8 @@ export type Outcome =
     }
   /** Nothing was done: there is a conditional entry, and its caller has to find out whether it is alive. */
   | { readonly status: 'unproven'; readonly revision: number; readonly version: number }
+  /** Nothing was done: the namespace would take more than it may. */
+  | { readonly status: 'full'; readonly revision: number; readonly usedBytes: number }
   | { readonly status: 'taken'; readonly revision: number; readonly leaseEndsMs: number };
 
 /** Who may fill a key, and until when nobody else may. */

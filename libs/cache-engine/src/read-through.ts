@@ -21,6 +21,7 @@ export interface Loaded {
   readonly tags?: WriteOptions['tags'];
   readonly encrypt?: WriteOptions['encrypt'];
   readonly compress?: WriteOptions['compress'];
+  readonly limitBytes?: WriteOptions['limitBytes'];
 }
 
 /** Asks the source. @param stale what it said last, where that is still there @returns undefined: it has no such key */

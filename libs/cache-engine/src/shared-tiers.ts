@@ -117,6 +117,11 @@ export class SharedTiers {
     return this.truth.scan(prefix, cursor, limit);
   }
 
+  /** Of the deepest layer. @throws LayerTimeout, LayerUnavailable */
+  usedBytes(namespace: string): Promise<number | undefined> {
+    return this.truth.usedBytes(namespace);
+  }
+
   /**
    * @param around true: the copies above are dropped, not replaced
    * @throws LayerTimeout, LayerUnavailable, StorageFull

@@ -83,10 +83,11 @@ export class Tags {
   /**
    * The generations of now, for an entry about to be written. A tag that is not there is made.
    * @param ttlMs how long the entry is to live, `NO_EXPIRY` for ever
+   * @param limitBytes that the namespace may take: it is not to grow beyond by tags of what is going to be refused
    * @throws LayerTimeout, LayerUnavailable, StorageFull
    */
-  stamps(key: string, tags: readonly string[], ttlMs: number): Promise<TagStamp[]> {
-    return Promise.all(tags.map((tag) => this.stamp(key, tag, ttlMs)));
+  stamps(key: string, tags: readonly string[], ttlMs: number, limitBytes: number | undefined): Promise<TagStamp[]> {
+    return Promise.all(tags.map((tag) => this.stamp(key, tag, ttlMs, limitBytes)));
   }
 
   /** Sees to it that tags live as long as an entry that carries them. */
@@ -117,7 +118,7 @@ export class Tags {
     return entry?.version;
   }
 
-  private async stamp(key: string, tag: string, ttlMs: number): Promise<TagStamp> {
+  private async stamp(key: string, tag: string, ttlMs: number, limitBytes: number | undefined): Promise<TagStamp> {
     const name = tagKey(key, tag);
     // L1 keeps it, and must not keep the body of which it is a part.
     const own = ownKey(tag);
@@ -128,7 +129,8 @@ export class Tags {
         return { tag: own, generation: entry.version };
       }
       try {
-        const { version } = await this.entries.put(this.generation(name, tagTtlMs(ttlMs), false));
+        const generation = this.generation(name, tagTtlMs(ttlMs), false);
+        const { version } = await this.entries.put({ ...generation, limitBytes });
         return { tag: own, generation: version };
       } catch (error) {
         // Somebody else has made it meanwhile.

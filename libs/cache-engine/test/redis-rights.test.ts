@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { eventually } from '../../../tools/harness/eventually.mjs';
 import { startRedisCluster } from '../../../tools/harness/redis-cluster.mjs';
 import { redisCommand } from '../../../tools/harness/redis-command.mjs';
 import { startSentinels } from '../../../tools/harness/redis-sentinel.mjs';
+import { Announcer } from '../src/backplane/announcer.js';
 import { ClusterAdmin } from '../src/cluster/cluster-admin.js';
 import { jsonValue } from '../src/entry.js';
 import { RedisLayer } from '../src/layers/redis.js';
@@ -84,6 +86,26 @@ describe('the rights that the guide asks for', () => {
       open({ nodes: [local(redis.port)], access: parseRedisUrl(`redis://cache:wrong@x`).access }),
     ).rejects.toThrow('WRONGPASS');
   });
+
+  test.each([['hmget'], ['hgetall'], ['hincrby'], ['del']])(
+    'are needed for limits, which there are none without %s; all else goes on',
+    async (command) => {
+      const redis = await redisWith();
+      const counting = later(await openRedis(redis.url), (each) => each.close());
+      await eventually('all is counted', async () => (await counting.layer.usedBytes('n')) !== undefined);
+      const rules = [...forServer.split(' ').slice(1), `-${command}`];
+      await (await admin(redis.port)).send(['ACL', 'SETUSER', 'lacking', 'on', ...rules]);
+      const { address, access } = parseRedisUrl(`redis://lacking:secret@127.0.0.1:${redis.port}`);
+      const { server } = await open({ nodes: [address], access });
+      const missing: string[] = [];
+      const layer = new RedisLayer(server, new Announcer('cache-bus:0', 'other'), (names) => missing.push(...names));
+      later(layer, (each) => each.close());
+      const outcomes = await layer.applyMany([{ ...put('n:a'), limitBytes: 10 }, put('n:b'), put('n:a')]);
+      expect(outcomes.map(({ status }) => status)).toEqual(['created', 'created', 'updated']);
+      expect(await layer.usedBytes('n')).toBeUndefined();
+      expect(missing).toEqual([command]);
+    },
+  );
 
   test('are enough for a cluster', async () => {
     const args = ['--user', 'cache', ...forServer.split(' '), ...forCluster.split(' ')];

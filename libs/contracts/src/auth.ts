@@ -1,9 +1,7 @@
 import { z } from 'zod';
-import { namespaceSchema, timestampSchema } from './common.js';
-import { TIERS } from './config.js';
+import { namespaceSchema } from './common.js';
+import { TIERS } from './rate-limits.js';
 import { grantSchema, ROLES } from './permissions.js';
-
-const MAX_KEY_LIFETIME_SECONDS = 10 * 365 * 24 * 3600;
 
 export const loginRequestSchema = z
   .strictObject({
@@ -21,23 +19,36 @@ export type RefreshRequest = z.infer<typeof refreshRequestSchema>;
 export const tokenPairSchema = z
   .object({
     access_token: z.string().meta({ description: 'A JWT to be sent as `Authorization: Bearer`' }),
-    refresh_token: z.string().meta({ description: 'Good for one refresh; using it twice ends the session' }),
+    refresh_token: z.string().meta({
+      description: 'Good for one refresh, which may be retried for 10 seconds; using it again later ends the session',
+    }),
     token_type: z.literal('Bearer'),
     expires_in: z.number().int().meta({ description: 'Seconds until the access token expires', example: 900 }),
   })
   .meta({ id: 'TokenPair' });
 export type TokenPair = z.infer<typeof tokenPairSchema>;
 
+export const cacheSizeSchema = z
+  .object({
+    used_bytes: z.number().int().nullable().meta({ description: 'null while it is not known' }),
+    limit_bytes: z.number().int().nullable().meta({ description: 'null: there is none' }),
+  })
+  .meta({ id: 'CacheSize', description: 'What the entries of the namespace take, keys and headers included' });
+export type CacheSize = z.infer<typeof cacheSizeSchema>;
+
 export const identitySchema = z
   .object({
-    type: z.enum(['user', 'api_key']),
+    type: z.enum(['user', 'api_key', 'oauth2']),
     id: z.string(),
-    name: z.string().meta({ description: 'The e-mail address of a user, the name of an API key' }),
-    role: z.enum(ROLES).nullable().meta({ description: 'null for an API key' }),
+    name: z
+      .string()
+      .meta({ description: 'The e-mail address of a user, the name of an API key, the subject of an outside token' }),
+    role: z.enum(ROLES).nullable().meta({ description: 'null for who is no user' }),
     permissions: z.array(grantSchema),
     namespace: namespaceSchema,
     key_prefixes: z.array(z.string()).meta({ description: 'Empty: every key of the namespace' }),
     tier: z.enum(TIERS),
+    cache_size: cacheSizeSchema,
   })
   .meta({ id: 'Identity' });
 export type Identity = z.infer<typeof identitySchema>;
@@ -49,56 +60,3 @@ export const rateLimitSchema = z
   })
   .meta({ id: 'RateLimit' });
 export type RateLimit = z.infer<typeof rateLimitSchema>;
-
-export const createApiKeyRequestSchema = z
-  .strictObject({
-    name: z.string().trim().min(1).max(100).meta({ example: 'Production Cache Access' }),
-    permissions: z
-      .array(grantSchema)
-      .min(1)
-      .max(20)
-      .meta({ example: ['cache:read', 'cache:write'] }),
-    expires_in: z
-      .number()
-      .int()
-      .min(1)
-      .max(MAX_KEY_LIFETIME_SECONDS)
-      .optional()
-      .meta({ description: 'Seconds until the key expires; never when left out', example: 2592000 }),
-    namespace: namespaceSchema.optional(),
-    key_prefixes: z
-      .array(z.string().min(1).max(512))
-      .max(32)
-      .optional()
-      .meta({ description: 'Limits the API key to cache keys that start with one of these', example: ['user:'] }),
-    tier: z.enum(TIERS).optional(),
-    rate_limit: rateLimitSchema.optional().meta({ description: "Instead of the tier's limits" }),
-  })
-  .meta({ id: 'CreateApiKeyRequest' });
-export type CreateApiKeyRequest = z.infer<typeof createApiKeyRequestSchema>;
-
-export const apiKeySchema = z
-  .object({
-    key_id: z.string().meta({ example: 'key_01hv3z' }),
-    key_hint: z.string().meta({ description: 'The first characters of the key', example: 'ck_live_7Hq2' }),
-    name: z.string(),
-    permissions: z.array(grantSchema),
-    namespace: namespaceSchema,
-    key_prefixes: z.array(z.string()),
-    tier: z.enum(TIERS),
-    rate_limit: rateLimitSchema,
-    created_at: timestampSchema,
-    created_by: z.string(),
-    expires_at: timestampSchema.nullable(),
-    last_used_at: timestampSchema.nullable(),
-  })
-  .meta({ id: 'ApiKey' });
-export type ApiKey = z.infer<typeof apiKeySchema>;
-
-export const createdApiKeySchema = apiKeySchema
-  .extend({ api_key: z.string().meta({ description: 'Shown this once', example: 'ck_live_abc123def456ghi789' }) })
-  .meta({ id: 'CreatedApiKey' });
-export type CreatedApiKey = z.infer<typeof createdApiKeySchema>;
-
-export const apiKeyListSchema = z.object({ api_keys: z.array(apiKeySchema) }).meta({ id: 'ApiKeyList' });
-export type ApiKeyList = z.infer<typeof apiKeyListSchema>;

@@ -1,8 +1,8 @@
 import { z } from 'zod';
+import { rateLimitsSchema } from './rate-limits.js';
+import { securitySchema } from './security.js';
+import { serverSchema } from './server.js';
 import { sourcesSchema } from './sources.js';
-
-export const TIERS = ['free', 'basic', 'pro', 'enterprise'] as const;
-export type Tier = (typeof TIERS)[number];
 
 export const EVICTION_POLICIES = ['lru', 'lfu', 'ttl', 'random', 'reject'] as const;
 export type EvictionPolicy = (typeof EVICTION_POLICIES)[number];
@@ -34,14 +34,6 @@ const deadlineMs = (milliseconds: number) =>
 const addressSchema = z
   .string()
   .regex(/^(\[[0-9A-Fa-f:.]+\]|[\w.-]+):\d{1,5}$/, 'must be host:port, such as redis-1:6379');
-
-const tier = (requestsPerHour: number, burstSize: number) =>
-  z
-    .strictObject({
-      requests_per_hour: z.number().int().min(1).max(6_000_000_000).default(requestsPerHour),
-      burst_size: z.number().int().min(1).max(10_000_000).default(burstSize),
-    })
-    .prefault({});
 
 const layersSchema = z
   .strictObject({
@@ -200,61 +192,9 @@ export const configSchema = z
           .prefault({}),
       })
       .prefault({}),
-    security: z
-      .strictObject({
-        authentication: z
-          .strictObject({
-            methods: z
-              .array(z.enum(['api_key', 'jwt']))
-              .min(1)
-              .default(['api_key', 'jwt']),
-            session_timeout: z
-              .number()
-              .int()
-              .min(300)
-              .max(86_400)
-              .default(3600)
-              .meta({ description: 'Seconds after which a session that was not refreshed ends' }),
-            database_outage_grace: z.number().int().min(0).max(3600).default(60).meta({
-              description: 'Seconds that credentials seen before go on working while the database does not answer',
-            }),
-            access_token_ttl: z.number().int().min(60).max(3600).default(900),
-            api_key_in_query: z
-              .boolean()
-              .default(true)
-              .meta({ description: 'Whether `?api_key=` is taken; URLs tend to end up in logs of proxies' }),
-          })
-          .prefault({}),
-      })
-      .prefault({}),
-    rate_limits: z
-      .strictObject({
-        enabled: z.boolean().default(true),
-        default_tier: z.enum(TIERS).default('basic').meta({ description: 'Tier of an API key made without one' }),
-        tiers: z
-          .strictObject({
-            free: tier(1_000, 50),
-            basic: tier(10_000, 200),
-            pro: tier(100_000, 1_000),
-            enterprise: tier(36_000_000, 20_000),
-          })
-          .prefault({}),
-      })
-      .prefault({}),
-    server: z
-      .strictObject({
-        drain_timeout: z
-          .number()
-          .int()
-          .min(0)
-          .max(300)
-          .default(25)
-          .meta({ description: 'Seconds that requests in flight get to finish after SIGTERM' }),
-        headers_timeout: z.number().int().min(1).max(300).default(10),
-        request_timeout: z.number().int().min(1).max(3600).default(30),
-        max_connections: z.number().int().min(1).max(1_000_000).default(20_000),
-      })
-      .prefault({}),
+    security: securitySchema,
+    rate_limits: rateLimitsSchema,
+    server: serverSchema,
   })
   .meta({ id: 'Config' });
 

@@ -1,4 +1,6 @@
 export * from './admin.js';
+export * from './api-keys.js';
+export * from './audit.js';
 export * from './auth.js';
 export * from './cache.js';
 export * from './common.js';
@@ -8,5 +10,8 @@ export * from './events.js';
 export * from './explain.js';
 export * from './health.js';
 export * from './layers.js';
+export * from './oauth2.js';
 export * from './permissions.js';
+export * from './rate-limits.js';
 export * from './sources.js';
+export * from './users.js';

@@ -210,14 +210,14 @@ const hostAndPort = z
   .max(300)
   .regex(/^(\[[0-9A-Fa-f:.]+\]|[\p{L}\p{N}_.-]+)(:\d{1,5})?$/u)
   .refine((host) => URL.canParse(`http://${host}`));
-const allowedHost = z.union([hostAndPort, z.ipv6(), z.cidrv4(), z.cidrv6()], {
+export const allowedHostSchema = z.union([hostAndPort, z.ipv6(), z.cidrv4(), z.cidrv6()], {
   error: 'must be a host, host:port, address or CIDR',
 });
 
 /** `cache.sources`: where the data of key prefixes lives. */
 export const sourcesSchema = z
   .strictObject({
-    allowed_hosts: z.array(allowedHost).max(256).default([]).meta({
+    allowed_hosts: z.array(allowedHostSchema).max(256).default([]).meta({
       description:
         'Hosts, `host:port`s and CIDRs that HTTP sources may reach although their addresses are private, loopback or link-local',
     }),

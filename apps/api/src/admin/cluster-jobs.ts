@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { ClusterChange, ClusterStep } from '@cache-system/cache-engine';
 import { Injectable } from '@nestjs/common';
-import { DataSource, In } from 'typeorm';
+import { DataSource, type EntityManager, In } from 'typeorm';
+import { type Actor, type AuditEntry, AuditLog } from '../platform/audit/audit-log.js';
 import { ResourceNotFound } from '../platform/http/api-error.js';
 import { ClusterConflict } from './cluster-conflict.js';
 import { ClusterJob } from './cluster-job.entity.js';
@@ -16,7 +17,7 @@ export interface NewJob {
   readonly change: ClusterChange;
   readonly role: 'master' | 'replica';
   readonly warnings: string[];
-  readonly createdBy: string;
+  readonly actor: Actor;
 }
 
 /** How far a job is. */
@@ -38,13 +39,25 @@ export type RunEnd =
 /** The jobs as all API nodes see them. A process may work on one as long as its lease lasts. */
 @Injectable()
 export class ClusterJobs {
-  constructor(private readonly database: DataSource) {}
+  constructor(
+    private readonly database: DataSource,
+    private readonly audit: AuditLog,
+  ) {}
 
   /** @throws ClusterConflict while another is not over */
-  async create({ change, role, warnings, createdBy }: NewJob): Promise<ClusterJob> {
+  async create({ change, role, warnings, actor }: NewJob): Promise<ClusterJob> {
     const id = `job_${randomBytes(10).toString('hex')}`;
+    const createdBy = actor.name ?? 'unknown';
     try {
-      await this.records.insert({ id, change, role, warnings, createdBy, state: 'pending' });
+      await this.database.transaction(async (transaction) => {
+        await transaction.insert(ClusterJob, { id, change, role, warnings, createdBy, state: 'pending' });
+        await this.audit.record(transaction, {
+          action: `node.${change.kind}`,
+          actor,
+          target: { type: 'node', id: change.id },
+          after: { job: id, address: change.address, role },
+        });
+      });
     } catch (error) {
       throw await this.conflictOr(error);
     }
@@ -70,37 +83,37 @@ export class ClusterJobs {
   }
 
   /** Has a job taken up again that stopped before its end. @throws ResourceNotFound, ClusterConflict */
-  async resume(id: string): Promise<ClusterJob> {
-    let rows: unknown[];
+  async resume(id: string, actor: Actor): Promise<ClusterJob> {
+    let hasChanged: boolean;
     try {
-      [rows] = await this.query(
+      hasChanged = await this.change(
         `UPDATE cluster_jobs
          SET state = 'pending', error = NULL, finished_at = NULL, cancel_requested = false, resumed = resumed + 1, updated_at = now()
-         WHERE id = $1 AND state IN ('paused', 'failed') RETURNING id`,
-        [id],
+         WHERE id = $1 AND state IN ('paused', 'failed') RETURNING state`,
+        { action: 'node_job.resume', actor, target: { type: 'job', id } },
       );
     } catch (error) {
       throw await this.conflictOr(error);
     }
     const job = await this.read(id);
     // One that runs or waits for its turn is what was asked for.
-    if (rows.length === 0 && job.finishedAt !== null) throw overConflict(job);
+    if (!hasChanged && job.finishedAt !== null) throw overConflict(job);
     return job;
   }
 
   /** Ends a job; where it is running, before the next slot. @throws ResourceNotFound, ClusterConflict */
-  async cancel(id: string): Promise<ClusterJob> {
-    const [rows] = await this.query(
+  async cancel(id: string, actor: Actor): Promise<ClusterJob> {
+    const hasChanged = await this.change(
       `UPDATE cluster_jobs
        SET cancel_requested = true,
            state = CASE WHEN state = 'running' THEN state ELSE 'cancelled' END,
            finished_at = CASE WHEN state = 'running' THEN NULL ELSE now() END,
            updated_at = now()
-       WHERE id = $1 AND state IN ('pending', 'running', 'paused', 'failed') RETURNING id`,
-      [id],
+       WHERE id = $1 AND state IN ('pending', 'running', 'paused', 'failed') RETURNING state`,
+      { action: 'node_job.cancel', actor, target: { type: 'job', id } },
     );
     const job = await this.read(id);
-    if (rows.length === 0 && job.state !== 'cancelled') throw overConflict(job);
+    if (!hasChanged && job.state !== 'cancelled') throw overConflict(job);
     return job;
   }
 
@@ -149,9 +162,22 @@ export class ClusterJobs {
     return this.database.getRepository(ClusterJob);
   }
 
+  /** Changes the job that the entry is about, with the entry. False: it is in no state for that. */
+  private change(sql: string, entry: AuditEntry & Required<Pick<AuditEntry, 'target'>>): Promise<boolean> {
+    return this.database.transaction(async (transaction) => {
+      const [[changed]] = await this.query<{ state: string }>(sql, [entry.target.id], transaction);
+      if (changed) await this.audit.record(transaction, { ...entry, after: changed });
+      return changed !== undefined;
+    });
+  }
+
   /** The rows of RETURNING, and how many. */
-  private query<T>(sql: string, parameters: unknown[]): Promise<[rows: T[], count: number]> {
-    return this.database.query(sql, parameters);
+  private query<T>(
+    sql: string,
+    parameters: unknown[],
+    on: EntityManager = this.database.manager,
+  ): Promise<[rows: T[], count: number]> {
+    return on.query(sql, parameters);
   }
 
   private async conflictOr(error: unknown): Promise<unknown> {

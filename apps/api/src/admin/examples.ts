@@ -1,4 +1,4 @@
-import type { ApiNode, NodeJob, NodeList, StorageNode } from '@cache-system/contracts';
+import type { ApiNode, NodeJob, NodeList, StorageNode, UserView } from '@cache-system/contracts';
 
 export const LOCATION = {
   Location: { description: 'Where the job is', schema: { type: 'string' as const } },
@@ -100,6 +100,15 @@ const removal: NodeJob = {
   started_at: null,
 };
 
+const user: UserView = {
+  id: 'usr_0c1d2e3f4a5b6c7d8e9f',
+  email: 'ada@example.com',
+  role: 'operator',
+  disabled: false,
+  created_at: '2026-01-15T10:30:00.000Z',
+  last_login_at: null,
+};
+
 /** Responses that the OpenAPI document shows. */
 const deadLetter = {
   namespace: 'default',
@@ -125,6 +134,9 @@ export const examples = {
   writeBehindRecords: { records: [deadLetter], cursor: null },
   replayed: { replayed: 1 },
   discarded: { discarded: 1 },
+  user,
+  userWithPassword: { ...user, password: 'q0Zs5mJ1mCq7vWf2nXk9yLaT' },
+  userList: { users: [user], cursor: null },
   nodeList,
   storageNode,
   job,

@@ -3,6 +3,7 @@ import { Controller, Get, HttpCode, Param, Post, Req, Res } from '@nestjs/common
 import { ApiAcceptedResponse, ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Requires } from '../auth/access.js';
+import { actor } from '../auth/caller.js';
 import { ApiErrors } from '../platform/http/openapi.js';
 import { examples } from './examples.js';
 import { JobEvents } from './job-events.js';
@@ -59,8 +60,8 @@ export class NodeJobsController {
   })
   @ApiAcceptedResponse({ standardSchema: nodeJobSchema, example: examples.job })
   @ApiErrors('RESOURCE_NOT_FOUND', 'CACHE_KEY_CONFLICT')
-  resumeNodeJob(@Param('id') id: string): Promise<NodeJob> {
-    return this.nodes.resumeJob(id);
+  resumeNodeJob(@Req() request: FastifyRequest, @Param('id') id: string): Promise<NodeJob> {
+    return this.nodes.resumeJob(id, actor(request));
   }
 
   @Post(':id/cancel')
@@ -72,7 +73,7 @@ export class NodeJobsController {
   })
   @ApiAcceptedResponse({ standardSchema: nodeJobSchema, example: examples.job })
   @ApiErrors('RESOURCE_NOT_FOUND', 'CACHE_KEY_CONFLICT')
-  cancelNodeJob(@Param('id') id: string): Promise<NodeJob> {
-    return this.nodes.cancelJob(id);
+  cancelNodeJob(@Req() request: FastifyRequest, @Param('id') id: string): Promise<NodeJob> {
+    return this.nodes.cancelJob(id, actor(request));
   }
 }

@@ -12,7 +12,7 @@ import { Body, Controller, Delete, Get, HttpCode, Param, Post, Req, Res } from '
 import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Requires } from '../auth/access.js';
-import { caller } from '../auth/caller.js';
+import { actor } from '../auth/caller.js';
 import { ApiErrors } from '../platform/http/openapi.js';
 import { examples, jobLocation, LOCATION } from './examples.js';
 import { NodesService } from './nodes.service.js';
@@ -61,7 +61,7 @@ export class NodesController {
     @Res({ passthrough: true }) reply: FastifyReply,
     @Body({ schema: addNodeRequestSchema }) body: AddNodeRequest,
   ): Promise<NodeJob> {
-    const job = await this.nodes.add(body, caller(request).name);
+    const job = await this.nodes.add(body, actor(request));
     void reply.header('Location', jobLocation(job));
     return job;
   }
@@ -81,7 +81,7 @@ export class NodesController {
     @Res({ passthrough: true }) reply: FastifyReply,
     @Param('id') id: string,
   ): Promise<NodeJob> {
-    const job = await this.nodes.remove(id, caller(request).name);
+    const job = await this.nodes.remove(id, actor(request));
     void reply.header('Location', jobLocation(job));
     return job;
   }

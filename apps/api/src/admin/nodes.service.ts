@@ -10,6 +10,7 @@ import {
 } from '@cache-system/cache-engine';
 import type { AddNodeRequest, Node, NodeJob, NodeList } from '@cache-system/contracts';
 import { Inject, Injectable } from '@nestjs/common';
+import type { Actor } from '../platform/audit/audit-log.js';
 import { ApiError, InvalidRequest, ResourceNotFound } from '../platform/http/api-error.js';
 import { LiveConfig } from '../platform/live-config.js';
 import { ApiNodes } from './api-nodes.js';
@@ -45,7 +46,7 @@ export class NodesService {
   }
 
   /** @throws InvalidRequest, ClusterConflict */
-  async add({ address, role, replica_of: replicaOf }: AddNodeRequest, createdBy: string): Promise<NodeJob> {
+  async add({ address, role, replica_of: replicaOf }: AddNodeRequest, actor: Actor): Promise<NodeJob> {
     const cluster = this.requireCluster();
     await this.jobs.refuseWhileActive();
     const { cluster_size: masters, replication_factor: copies } = this.config.current.cache.layers.l3;
@@ -56,19 +57,14 @@ export class NodesService {
       const present = serving(slotsByMaster(topology));
       const after = change.role === 'master' ? [...present, change.id] : present;
       const replicas = change.role === 'replica' ? 1 : 0;
-      return await this.begin(
-        change,
-        change.role,
-        sizeWarnings(topology, after, this.config.current, replicas),
-        createdBy,
-      );
+      return await this.begin(change, change.role, sizeWarnings(topology, after, this.config.current, replicas), actor);
     } catch (error) {
       throw translate(error, 'add');
     }
   }
 
   /** @throws ResourceNotFound, ClusterConflict */
-  async remove(id: string, createdBy: string): Promise<NodeJob> {
+  async remove(id: string, actor: Actor): Promise<NodeJob> {
     if (this.apiNodes.list().some((node) => node.id === id)) {
       throw new ClusterConflict('api_node', 'an API node leaves by itself when its process is stopped with SIGTERM');
     }
@@ -80,7 +76,7 @@ export class NodesService {
       const role = topology.members.find((node) => node.id === id)?.role ?? 'master';
       const after = serving(slotsByMaster(topology)).filter((master) => master !== id);
       const replicas = role === 'replica' ? -1 : 0;
-      return await this.begin(change, role, sizeWarnings(topology, after, this.config.current, replicas), createdBy);
+      return await this.begin(change, role, sizeWarnings(topology, after, this.config.current, replicas), actor);
     } catch (error) {
       throw translate(error, { remove: id });
     }
@@ -96,24 +92,24 @@ export class NodesService {
   }
 
   /** @throws ResourceNotFound, ClusterConflict */
-  async resumeJob(id: string): Promise<NodeJob> {
-    const job = await this.jobs.resume(id);
+  async resumeJob(id: string, actor: Actor): Promise<NodeJob> {
+    const job = await this.jobs.resume(id, actor);
     this.runner.wake();
     return jobView(job);
   }
 
   /** @throws ResourceNotFound, ClusterConflict */
-  async cancelJob(id: string): Promise<NodeJob> {
-    return jobView(await this.jobs.cancel(id));
+  async cancelJob(id: string, actor: Actor): Promise<NodeJob> {
+    return jobView(await this.jobs.cancel(id, actor));
   }
 
   private async begin(
     change: Addition | Removal,
     role: 'master' | 'replica',
     warnings: string[],
-    createdBy: string,
+    actor: Actor,
   ): Promise<NodeJob> {
-    const job = await this.jobs.create({ change, role, warnings, createdBy });
+    const job = await this.jobs.create({ change, role, warnings, actor });
     this.runner.wake();
     return jobView(job);
   }

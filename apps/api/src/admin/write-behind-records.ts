@@ -7,8 +7,10 @@ import type {
   WriteBehindRecord,
 } from '@cache-system/contracts';
 import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
 import type { Principal } from '../auth/principal.js';
 import { SourceDeliveries } from '../cache/source-deliveries.js';
+import { type Actor, AuditLog } from '../platform/audit/audit-log.js';
 import { InsufficientPermissions, InvalidRequest } from '../platform/http/api-error.js';
 
 const PAGE = 250;
@@ -19,7 +21,11 @@ type Position = readonly [part: string, cursor: string | null];
 /** Writes on their way to their sources, and those that were given up, as administrators see them. */
 @Injectable()
 export class WriteBehindRecords {
-  constructor(private readonly deliveries: SourceDeliveries) {}
+  constructor(
+    private readonly deliveries: SourceDeliveries,
+    private readonly database: DataSource,
+    private readonly audit: AuditLog,
+  ) {}
 
   /** @throws LayerTimeout, LayerUnavailable */
   async figures(): Promise<WriteBehindFigures> {
@@ -58,9 +64,11 @@ export class WriteBehindRecords {
   }
 
   /** @returns how many dead letters there were @throws InsufficientPermissions, LayerTimeout, LayerUnavailable */
-  async replay(caller: Principal, request: ReplayRequest): Promise<number> {
+  async replay(caller: Principal, actor: Actor, request: ReplayRequest): Promise<number> {
     const { writeBehind } = this.deliveries;
-    if (!('all' in request)) return countTrue(keysOf(caller, request).map((key) => writeBehind.replay(key)));
+    const keys = 'all' in request ? undefined : keysOf(caller, request);
+    await this.recordFirst('write_behind.replay', actor, request);
+    if (keys) return countTrue(keys.map((key) => writeBehind.replay(key)));
     let replayed = 0;
     const startedAtMs = Date.now();
     const parts = await this.parts();
@@ -78,8 +86,17 @@ export class WriteBehindRecords {
   }
 
   /** @returns how many dead letters there were @throws InsufficientPermissions, LayerTimeout, LayerUnavailable */
-  discard(caller: Principal, request: DiscardRequest): Promise<number> {
-    return countTrue(keysOf(caller, request).map((key) => this.deliveries.writeBehind.discard(key)));
+  async discard(caller: Principal, actor: Actor, request: DiscardRequest): Promise<number> {
+    const keys = keysOf(caller, request);
+    await this.recordFirst('write_behind.discard', actor, request);
+    return countTrue(keys.map((key) => this.deliveries.writeBehind.discard(key)));
+  }
+
+  /** The journal is in no database that the audit log could share a transaction with: what is not recorded is not done. */
+  private recordFirst(action: string, actor: Actor, request: ReplayRequest): Promise<void> {
+    return this.database.transaction((transaction) =>
+      this.audit.record(transaction, { action, actor, after: request }),
+    );
   }
 
   private async parts(): Promise<readonly string[]> {

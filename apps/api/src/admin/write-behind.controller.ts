@@ -15,7 +15,7 @@ import { Body, Controller, Get, HttpCode, Post, Query, Req } from '@nestjs/commo
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { Requires } from '../auth/access.js';
-import { caller } from '../auth/caller.js';
+import { actor, caller } from '../auth/caller.js';
 import { ApiErrors, ApiQueries } from '../platform/http/openapi.js';
 import { examples } from './examples.js';
 import { WriteBehindRecords } from './write-behind-records.js';
@@ -68,7 +68,7 @@ export class WriteBehindController {
     @Req() request: FastifyRequest,
     @Body({ schema: replayRequestSchema }) body: ReplayRequest,
   ): Promise<{ replayed: number }> {
-    return { replayed: await this.records.replay(caller(request), body) };
+    return { replayed: await this.records.replay(caller(request), actor(request), body) };
   }
 
   @Post('discard')
@@ -85,6 +85,6 @@ export class WriteBehindController {
     @Req() request: FastifyRequest,
     @Body({ schema: discardRequestSchema }) body: DiscardRequest,
   ): Promise<{ discarded: number }> {
-    return { discarded: await this.records.discard(caller(request), body) };
+    return { discarded: await this.records.discard(caller(request), actor(request), body) };
   }
 }

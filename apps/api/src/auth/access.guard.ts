@@ -6,11 +6,15 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AuthenticationFailed, InsufficientPermissions } from '../platform/http/api-error.js';
 import { LiveConfig } from '../platform/live-config.js';
 import { ACCESS, type Access } from './access.js';
+import { ApiKeyUses } from './api-key-uses.js';
 import { CredentialVerifier } from './credential-verifier.js';
 import { credentialIn, type PresentedCredential, presentedCredential } from './presented-credential.js';
 import type { Principal } from './principal.js';
-import { RateLimiter, RateLimitExceeded } from './rate-limiter.js';
+import { RateLimiter } from './rate-limiter.js';
 import { VerifiedCredentials } from './verified-credentials.js';
+
+/** What is remembered may be a moment old, which is too old to give rights away by: the database is asked each time. */
+const ASKED_ANEW: ReadonlySet<Access> = new Set(['admin:write', 'config:write']);
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -27,6 +31,7 @@ declare module 'fastify' {
 export class AccessGuard implements CanActivate {
   /** Of each route handler, read from its decorators once. */
   private readonly access = new Map<unknown, Access>();
+  private readonly verifying = new Map<string, Promise<Principal>>();
   private inQuery = true;
   private methods = new Set<string>();
 
@@ -34,11 +39,13 @@ export class AccessGuard implements CanActivate {
     private readonly verifier: CredentialVerifier,
     private readonly verified: VerifiedCredentials,
     private readonly limiter: RateLimiter,
+    private readonly uses: ApiKeyUses,
     config: LiveConfig,
   ) {
     config.follow(({ security: { authentication } }) => {
       this.inQuery = authentication.api_key_in_query;
-      this.methods = new Set(authentication.methods);
+      // Bearer tokens, whoever has issued them: which are taken is decided where they are verified.
+      this.methods = new Set(authentication.methods.map((method) => (method === 'oauth2' ? 'jwt' : method)));
     });
   }
 
@@ -49,17 +56,24 @@ export class AccessGuard implements CanActivate {
     const credential = presentedCredential(request, this.inQuery);
     if (!credential) throw new AuthenticationFailed('send X-API-Key or Authorization: Bearer');
     if (!this.methods.has(credential.kind)) throw new AuthenticationFailed(`${credential.kind} is switched off`);
-    const known = this.verified.recall(credential);
+    const anew = ASKED_ANEW.has(access);
+    const known = anew ? undefined : this.verified.recall(credential);
     if (known) return this.admit(request, known, access);
-    return this.verify(credential, context).then((principal) => this.admit(request, principal, access));
+    const verification = anew ? this.verifier.verify(credential, context) : this.verify(credential, context);
+    return verification.then((principal) => this.admit(request, principal, access));
   }
 
-  /** Whose credential the headers carry, if this node has verified it a moment ago and it holds the permission. */
+  /**
+   * Whose credential the headers carry, if this node has verified it a moment ago, it holds the permission, and it does
+   * not matter where it comes from.
+   */
   recall(headers: IncomingHttpHeaders, permission: Permission): Principal | undefined {
     const credential = credentialIn(headers);
     if (!credential || !this.methods.has(credential.kind)) return undefined;
     const principal = this.verified.recall(credential);
-    return principal?.permissions.has(permission) ? principal : undefined;
+    if (!principal?.permissions.has(permission) || principal.allowedIps) return undefined;
+    this.uses.note(principal);
+    return principal;
   }
 
   /**
@@ -71,6 +85,7 @@ export class AccessGuard implements CanActivate {
     if (!credential || !this.methods.has(credential.kind)) throw new AuthenticationFailed('it is switched off');
     const context = new ExecutionContextHost([request, reply]);
     const principal = this.verified.recall(credential) ?? (await this.verify(credential, context));
+    refuseElsewhere(principal, request);
     if (!principal.permissions.has(permission)) {
       throw new InsufficientPermissions({ required: permission, held: principal.grants });
     }
@@ -78,31 +93,37 @@ export class AccessGuard implements CanActivate {
   }
 
   private async verify(credential: PresentedCredential, context: ExecutionContext) {
-    const failure = await this.verified.catchUp().then(
-      () => undefined,
-      (error: unknown) => error,
-    );
+    const isCaughtUp = await this.verified.catchUpSoon();
     const again = this.verified.recall(credential);
     if (again) return again;
-    if (failure !== undefined) throw failure as Error;
-    const since = this.verified.now;
-    const principal = await this.verifier.verify(credential, context);
-    this.verified.remember(credential, principal, since);
-    return principal;
+    if (!isCaughtUp) await this.verified.catchUp();
+    return this.verifyOnce(credential, context);
   }
 
-  private admit(request: FastifyRequest, principal: Principal, access: Access): true {
+  /** Of many requests with a credential that is not known, one has it verified. Not for those after one like it has ended. */
+  private verifyOnce(credential: PresentedCredential, context: ExecutionContext): Promise<Principal> {
+    const since = this.verified.generationOf(credential.kind);
+    const id = `${credential.kind} ${since} ${credential.text}`;
+    const pending = this.verifying.get(id);
+    if (pending) return pending;
+    const verification = this.verifier
+      .verify(credential, context)
+      .then((principal) => {
+        this.verified.remember(credential, principal, since);
+        return principal;
+      })
+      .finally(() => this.verifying.delete(id));
+    this.verifying.set(id, verification);
+    return verification;
+  }
+
+  private admit(request: FastifyRequest, principal: Principal, access: Access): true | Promise<true> {
     request.principal = principal;
-    try {
-      request.rateLimit = this.limiter.admit(principal);
-    } catch (error) {
-      if (error instanceof RateLimitExceeded) request.rateLimit = error.bucket;
-      throw error;
-    }
-    if (access !== 'authenticated' && access !== 'public' && !principal.permissions.has(access)) {
-      throw new InsufficientPermissions({ required: access, held: principal.grants });
-    }
-    return true;
+    // Before the limit: nobody else uses up what the owner of the credential may ask.
+    refuseElsewhere(principal, request);
+    this.uses.note(principal);
+    const counting = this.limiter.count(request, this.limiter.ofCaller(principal));
+    return counting ? counting.then(() => permit(principal, access)) : permit(principal, access);
   }
 
   private readAccess(context: ExecutionContext): Access {
@@ -113,4 +134,17 @@ export class AccessGuard implements CanActivate {
     this.access.set(context.getHandler(), access);
     return access;
   }
+}
+
+/** @throws InsufficientPermissions */
+function refuseElsewhere({ allowedIps }: Principal, { ip }: FastifyRequest): void {
+  if (allowedIps && !allowedIps.has(ip)) throw new InsufficientPermissions({ refused_address: ip });
+}
+
+/** @throws InsufficientPermissions */
+function permit(principal: Principal, access: Access): true {
+  if (access !== 'authenticated' && access !== 'public' && !principal.permissions.has(access)) {
+    throw new InsufficientPermissions({ required: access, held: principal.grants });
+  }
+  return true;
 }

@@ -1,10 +1,18 @@
 import { hashSecret, isMistyped, keyHint, mintApiKey } from './api-key-format.js';
 
-const keys = Array.from({ length: 500 }, mintApiKey);
+const keys = Array.from({ length: 500 }, () => mintApiKey());
 
 describe('an API key', () => {
   test('has a prefix, 32 random characters and 6 of a checksum', () => {
     for (const key of keys) expect(key).toMatch(/^ck_live_[0-9A-Za-z]{38}$/);
+  });
+
+  test('for tests says so at its beginning', () => {
+    const key = mintApiKey('test');
+    expect(key).toMatch(/^ck_test_[0-9A-Za-z]{38}$/);
+    expect(isMistyped(key)).toBe(false);
+    expect(isMistyped(key.replace('test', 'live'))).toBe(true);
+    expect(keyHint(key)).toBe(key.slice(0, 12));
   });
 
   test('is like no other', () => {

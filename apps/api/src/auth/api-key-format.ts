@@ -1,25 +1,26 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { crc32 } from 'node:zlib';
+import type { ApiKeyEnvironment } from '@cache-system/contracts';
 
-const PREFIX = 'ck_live_';
 const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 /** 32 of 62 characters: 190 bits. */
 const RANDOM_CHARACTERS = 32;
 const CHECKSUM_CHARACTERS = 6;
-const HINT_CHARACTERS = PREFIX.length + 4;
+const HINT_CHARACTERS = 'ck_live_'.length + 4;
 /** Bytes from here on would make the first characters of the alphabet more likely than the others. */
 const UNBIASED_BYTES = 256 - (256 % ALPHABET.length);
 const FORMAT = new RegExp(`^ck_(live|test)_[0-9A-Za-z]{${RANDOM_CHARACTERS + CHECKSUM_CHARACTERS}}$`);
 
 /** A new API key: a prefix that secret scanners recognise, randomness, and a checksum of both. */
-export function mintApiKey(): string {
+export function mintApiKey(environment: ApiKeyEnvironment = 'live'): string {
+  const prefix = `ck_${environment}_`;
   let random = '';
   while (random.length < RANDOM_CHARACTERS) {
     for (const byte of randomBytes(RANDOM_CHARACTERS)) {
       if (byte < UNBIASED_BYTES && random.length < RANDOM_CHARACTERS) random += ALPHABET.charAt(byte % ALPHABET.length);
     }
   }
-  return PREFIX + random + checksum(PREFIX + random);
+  return prefix + random + checksum(prefix + random);
 }
 
 /** Whether a text is an API key that was typed or copied wrong, which needs no look-up to be refused. */
@@ -35,7 +36,7 @@ export function hashSecret(secret: string): Buffer {
 
 /** The first characters: of a key of ours four random ones, of any other key four at all. */
 export function keyHint(key: string): string {
-  return key.slice(0, key.startsWith(PREFIX) ? HINT_CHARACTERS : 4);
+  return key.slice(0, FORMAT.test(key) ? HINT_CHARACTERS : 4);
 }
 
 function checksum(text: string): string {

@@ -1,26 +1,36 @@
 import { randomBytes } from 'node:crypto';
 import {
   type ApiKey,
+  type ChangeApiKeyRequest,
   type CreateApiKeyRequest,
   type CreatedApiKey,
-  grantsBeyond,
-  type RateLimit,
+  type RotateApiKeyRequest,
   type Tier,
   TIERS,
 } from '@cache-system/contracts';
 import { Injectable } from '@nestjs/common';
-import { DataSource, IsNull } from 'typeorm';
+import { DataSource, type EntityManager, IsNull } from 'typeorm';
+import { type Actor, AuditLog } from '../platform/audit/audit-log.js';
 import { InsufficientPermissions, ResourceNotFound } from '../platform/http/api-error.js';
 import { LiveConfig } from '../platform/live-config.js';
-import { ApiKeyRecord } from './api-key.entity.js';
-import { hashSecret, isMistyped, keyHint, mintApiKey } from './api-key-format.js';
+import { ApiKeyRecord, RetiredApiKey } from './api-key.entity.js';
+import { hashSecret, keyHint, mintApiKey } from './api-key-format.js';
+import { lastsUntilMs, refuseBeyond, refuseOutliving } from './api-key-rights.js';
+import { apiKeyView } from './api-key-view.js';
 import { CredentialEpoch } from './credential-epoch.js';
-import { principal, type Principal } from './principal.js';
-import { tierLimit } from './rate-limiter.js';
+import type { Principal } from './principal.js';
 import { VerifiedCredentials } from './verified-credentials.js';
 
-const LAST_USED_GRANULARITY_SECONDS = 60;
+/** Who acts at the first start. */
+export const BOOTSTRAP: Actor = { type: 'system', id: null, name: 'bootstrap', address: null, request_id: null };
 
+/** What somebody asks for: by which rights, and as the audit log names them. */
+export interface Asking {
+  readonly by: Principal;
+  readonly actor: Actor;
+}
+
+/** Makes, changes, rotates and revokes API keys. */
 @Injectable()
 export class ApiKeysService {
   constructor(
@@ -28,181 +38,217 @@ export class ApiKeysService {
     private readonly epochs: CredentialEpoch,
     private readonly verified: VerifiedCredentials,
     private readonly config: LiveConfig,
+    private readonly audit: AuditLog,
   ) {}
 
   /** Makes a key. @throws InsufficientPermissions when it would have more than its maker */
-  async create(maker: Principal, request: CreateApiKeyRequest): Promise<CreatedApiKey> {
-    const wanted = {
-      namespace: request.namespace ?? maker.namespace ?? 'default',
-      keyPrefixes: request.key_prefixes ?? [...maker.keyPrefixes],
-      tier: request.tier ?? lower(this.config.current.rate_limits.default_tier, maker.tier),
-      rateLimit: request.rate_limit ?? null,
-    };
-    refuseBeyond(maker, request, wanted);
-    const key = mintApiKey();
-    const record = await this.insert(key, {
-      ...wanted,
+  async create({ by, actor }: Asking, request: CreateApiKeyRequest): Promise<CreatedApiKey> {
+    const key = mintApiKey(request.environment);
+    const record = newRecord(key, {
       name: request.name,
+      environment: request.environment ?? 'live',
       permissions: request.permissions,
-      createdBy: maker.name,
-      expiresAt: expiryOf(maker, request.expires_in),
+      namespace: request.namespace ?? by.namespace ?? 'default',
+      keyPrefixes: request.key_prefixes ?? [...by.keyPrefixes],
+      tier: request.tier ?? lower(this.config.current.rate_limits.default_tier, by.tier),
+      rateLimit: request.rate_limit ?? null,
+      allowedIps: request.allowed_ips ?? [...(by.allowedIps?.ranges ?? [])],
+      createdBy: by.name,
+      expiresAt: timeOf(Math.min(inSeconds(request.expires_in), lastsUntilMs(by))),
     });
-    return { api_key: key, ...this.view(record) };
+    refuseBeyond(by, record);
+    const view = this.view(record);
+    await this.database.transaction(async (transaction) => {
+      await transaction.insert(ApiKeyRecord, record);
+      await this.audit.record(transaction, { action: 'api_key.create', actor, target: target(record), after: view });
+    });
+    return { api_key: key, ...view };
   }
 
   /** Stores the operator's own key with every permission, unless it is or was there. Says whether it did. */
   async ensure(key: string, name: string): Promise<boolean> {
-    if (await this.records.existsBy({ keyHash: hashSecret(key) })) return false;
-    await this.insert(key, {
+    const keyHash = hashSecret(key);
+    if (await this.database.getRepository(ApiKeyRecord).existsBy({ keyHash })) return false;
+    if (await this.database.getRepository(RetiredApiKey).existsBy({ keyHash })) return false;
+    const record = newRecord(key, {
       name,
+      environment: 'live',
       permissions: ['*'],
       namespace: 'default',
       keyPrefixes: [],
       tier: 'enterprise',
       rateLimit: null,
+      allowedIps: [],
       createdBy: 'bootstrap',
       expiresAt: null,
     });
-    return true;
+    return this.database.transaction(async (transaction) => {
+      // Another node may be at the same first start.
+      const insertion = transaction.createQueryBuilder().insert().into(ApiKeyRecord).values(record).orIgnore();
+      const inserted = await insertion.returning('id').execute();
+      if ((inserted.raw as unknown[]).length === 0) return false;
+      await this.audit.record(transaction, {
+        action: 'api_key.create',
+        actor: BOOTSTRAP,
+        target: target(record),
+        after: this.view(record),
+      });
+      return true;
+    });
   }
 
   count(): Promise<number> {
-    return this.records.count();
+    return this.database.getRepository(ApiKeyRecord).count();
   }
 
-  /** Keys that are not revoked, newest first; an API key sees only those of its namespace. */
-  async list(viewer: Principal): Promise<ApiKey[]> {
-    const records = await this.records.find({ where: this.visibleTo(viewer), order: { createdAt: 'DESC', id: 'ASC' } });
-    return records.map((record) => this.view(record));
-  }
-
-  /** @throws ResourceNotFound */
-  async read(viewer: Principal, id: string): Promise<ApiKey> {
-    const record = await this.records.findOneBy({ id, ...this.visibleTo(viewer) });
-    if (!record) throw new ResourceNotFound('api_key', id);
-    return this.view(record);
-  }
-
-  /** Ends a key for good. @throws ResourceNotFound */
-  async revoke(viewer: Principal, id: string): Promise<void> {
-    await this.database.transaction(async (transaction) => {
-      const { affected } = await transaction.update(
-        ApiKeyRecord,
-        { id, ...this.visibleTo(viewer) },
-        { revokedAt: new Date() },
-      );
-      if (affected !== 1) throw new ResourceNotFound('api_key', id);
-      await this.epochs.advance(transaction);
-    });
-    this.verified.forgetAll();
-  }
-
-  /** Whose key it is. Undefined when it is unknown, expired or revoked. */
-  async authenticate(key: string): Promise<Principal | undefined> {
-    if (isMistyped(key)) return undefined;
-    const record = await this.records.findOneBy({ keyHash: hashSecret(key), revokedAt: IsNull() });
-    if (!record || (record.expiresAt && record.expiresAt.getTime() <= Date.now())) return undefined;
-    await this.noteUse(record);
-    return principal({
-      type: 'api_key',
-      id: record.id,
-      name: record.name,
-      role: null,
-      grants: record.permissions,
-      namespace: record.namespace,
-      keyPrefixes: record.keyPrefixes,
-      tier: record.tier,
-      rateLimit: record.rateLimit,
-      sessionId: null,
-      expiresAtMs: record.expiresAt?.getTime() ?? Infinity,
+  /**
+   * Changes what is named and nothing else.
+   * @throws ResourceNotFound
+   * @throws InsufficientPermissions when the key has, or would have, more than who changes it
+   */
+  change({ by, actor }: Asking, id: string, request: ChangeApiKeyRequest): Promise<ApiKey> {
+    return this.withKey(by, id, async (transaction, record) => {
+      refuseRetired(by, record);
+      const before = this.view(record);
+      Object.assign(record, changesOf(request, record));
+      refuseBeyond(by, record);
+      if (!takesOnly(request)) refuseOutliving(by, record.expiresAt);
+      await transaction.save(record);
+      await this.epochs.advance(transaction, 'keys');
+      const after = this.view(record);
+      await this.audit.record(transaction, { action: 'api_key.change', actor, target: target(record), before, after });
+      return after;
     });
   }
 
-  private get records() {
-    return this.database.getRepository(ApiKeyRecord);
-  }
-
-  private visibleTo(viewer: Principal) {
-    return { revokedAt: IsNull(), ...(viewer.namespace !== null && { namespace: viewer.namespace }) };
-  }
-
-  private async insert(
-    key: string,
-    fields: Omit<ApiKeyRecord, 'id' | 'keyHash' | 'hint' | 'createdAt' | 'revokedAt' | 'lastUsedAt'>,
-  ): Promise<ApiKeyRecord> {
-    return this.records.save({
-      ...fields,
-      id: `key_${randomBytes(10).toString('hex')}`,
-      keyHash: hashSecret(key),
-      hint: keyHint(key),
-      createdAt: new Date(),
-      revokedAt: null,
-      lastUsedAt: null,
+  /**
+   * Gives a key a new text. The one that it had works for the overlap, and those before it no longer than that.
+   * @throws ResourceNotFound
+   * @throws InsufficientPermissions when the key has more than who would learn the new text
+   */
+  rotate({ by, actor }: Asking, id: string, { overlap_seconds }: RotateApiKeyRequest): Promise<CreatedApiKey> {
+    return this.withKey(by, id, async (transaction, record) => {
+      refuseRetired(by, record);
+      refuseOutliving(by, record.expiresAt);
+      const before = this.view(record);
+      const key = mintApiKey(record.environment);
+      const rotatedAt = new Date();
+      const validUntil = new Date(rotatedAt.getTime() + overlap_seconds * 1000);
+      await transaction.query('UPDATE retired_api_keys SET valid_until = LEAST(valid_until, $2) WHERE key_id = $1', [
+        id,
+        validUntil,
+      ]);
+      await transaction.insert(RetiredApiKey, { keyHash: record.keyHash, keyId: id, validUntil });
+      const text = { keyHash: hashSecret(key), hint: keyHint(key) };
+      await transaction.save(Object.assign(record, { ...text, rotatedAt, previousValidUntil: validUntil }));
+      await this.epochs.advance(transaction, 'keys');
+      const after = this.view(record);
+      await this.audit.record(transaction, { action: 'api_key.rotate', actor, target: target(record), before, after });
+      return { api_key: key, ...after };
     });
   }
 
-  private async noteUse(record: ApiKeyRecord): Promise<void> {
-    const ageSeconds = record.lastUsedAt ? (Date.now() - record.lastUsedAt.getTime()) / 1000 : Infinity;
-    if (ageSeconds > LAST_USED_GRANULARITY_SECONDS) await this.records.update(record.id, { lastUsedAt: new Date() });
+  /** Ends a key for good. @throws ResourceNotFound, InsufficientPermissions when it has more than who ends it */
+  async revoke({ by, actor }: Asking, id: string): Promise<void> {
+    await this.withKey(by, id, async (transaction, record) => {
+      await transaction.update(ApiKeyRecord, { id }, { revokedAt: new Date() });
+      await this.epochs.advance(transaction, 'keys');
+      const before = this.view(record);
+      await this.audit.record(transaction, { action: 'api_key.revoke', actor, target: target(record), before });
+    });
+  }
+
+  /** Does something to a key that is not revoked and has nothing that the caller lacks, while nobody else does. */
+  private async withKey<T>(
+    by: Principal,
+    id: string,
+    change: (transaction: EntityManager, record: ApiKeyRecord) => Promise<T>,
+  ): Promise<T> {
+    const result = await this.database.transaction(async (transaction) => {
+      const record = await transaction.findOne(ApiKeyRecord, {
+        where: { id, revokedAt: IsNull(), ...(by.namespace !== null && { namespace: by.namespace }) },
+        lock: { mode: 'pessimistic_write' },
+      });
+      if (!record) throw new ResourceNotFound('api_key', id);
+      refuseBeyond(by, record);
+      return change(transaction, record);
+    });
+    this.verified.forget('api_key');
+    return result;
   }
 
   private view(record: ApiKeyRecord): ApiKey {
-    return {
-      key_id: record.id,
-      key_hint: record.hint,
-      name: record.name,
-      permissions: record.permissions,
-      namespace: record.namespace,
-      key_prefixes: record.keyPrefixes,
-      tier: record.tier,
-      rate_limit: record.rateLimit ?? tierLimit(this.config.current, record.tier),
-      created_at: record.createdAt.toISOString(),
-      created_by: record.createdBy,
-      expires_at: record.expiresAt?.toISOString() ?? null,
-      last_used_at: record.lastUsedAt?.toISOString() ?? null,
-    };
+    return apiKeyView(record, this.config.current);
   }
 }
 
-/** When a new key expires: when asked, and not after the key that made it. */
-function expiryOf(maker: Principal, expiresInSeconds: number | undefined): Date | null {
-  const asked = expiresInSeconds === undefined ? Infinity : Date.now() + expiresInSeconds * 1000;
-  const expiresAtMs = maker.type === 'api_key' ? Math.min(asked, maker.expiresAtMs) : asked;
-  return expiresAtMs === Infinity ? null : new Date(expiresAtMs);
+type Chosen = Pick<
+  ApiKeyRecord,
+  | 'name'
+  | 'environment'
+  | 'permissions'
+  | 'namespace'
+  | 'keyPrefixes'
+  | 'tier'
+  | 'rateLimit'
+  | 'allowedIps'
+  | 'createdBy'
+  | 'expiresAt'
+>;
+
+function newRecord(key: string, chosen: Chosen): ApiKeyRecord {
+  return {
+    ...chosen,
+    id: `key_${randomBytes(10).toString('hex')}`,
+    keyHash: hashSecret(key),
+    hint: keyHint(key),
+    createdAt: new Date(),
+    disabledAt: null,
+    rotatedAt: null,
+    previousValidUntil: null,
+    revokedAt: null,
+    lastUsedAt: null,
+  };
+}
+
+function changesOf(request: ChangeApiKeyRequest, { disabledAt }: ApiKeyRecord): Partial<ApiKeyRecord> {
+  const { name, permissions, tier, disabled } = request;
+  return {
+    ...(name !== undefined && { name }),
+    ...(permissions !== undefined && { permissions }),
+    ...(tier !== undefined && { tier }),
+    ...(request.expires_in !== undefined && { expiresAt: timeOf(inSeconds(request.expires_in ?? undefined)) }),
+    ...(request.key_prefixes !== undefined && { keyPrefixes: request.key_prefixes }),
+    ...(request.rate_limit !== undefined && { rateLimit: request.rate_limit }),
+    ...(request.allowed_ips !== undefined && { allowedIps: request.allowed_ips }),
+    ...(disabled !== undefined && { disabledAt: disabled ? (disabledAt ?? new Date()) : null }),
+  };
+}
+
+/** Whether a change gives nothing for certain, so that who soon ends may make it. */
+function takesOnly({ name: _, disabled, ...rest }: ChangeApiKeyRequest): boolean {
+  return disabled !== false && Object.keys(rest).length === 0;
+}
+
+/** Whoever has the text of yesterday gets by it neither that of tomorrow nor a say in what it may do. */
+function refuseRetired(by: Principal, { id, keyHash }: ApiKeyRecord): void {
+  if (by.id !== id || by.keyHash?.equals(keyHash)) return;
+  throw new InsufficientPermissions({ reason: 'this text of the key was replaced by a rotation' });
+}
+
+function target({ id }: ApiKeyRecord) {
+  return { type: 'api_key', id };
+}
+
+/** In milliseconds since the epoch; Infinity for never. */
+function inSeconds(seconds: number | undefined): number {
+  return seconds === undefined ? Infinity : Date.now() + seconds * 1000;
+}
+
+function timeOf(ms: number): Date | null {
+  return ms === Infinity ? null : new Date(ms);
 }
 
 function lower(a: Tier, b: Tier): Tier {
   return TIERS.indexOf(a) <= TIERS.indexOf(b) ? a : b;
-}
-
-/** Nobody hands on what they lack: permissions, and for a key its namespace, prefixes, tier and rate. */
-function refuseBeyond(
-  maker: Principal,
-  request: CreateApiKeyRequest,
-  wanted: { namespace: string; keyPrefixes: string[]; tier: Tier; rateLimit: RateLimit | null },
-): void {
-  const lacking = grantsBeyond(maker.grants, request.permissions);
-  if (lacking.length > 0) throw new InsufficientPermissions({ cannot_grant: lacking });
-  if (maker.type === 'user') return;
-  if (wanted.namespace !== maker.namespace) {
-    throw new InsufficientPermissions({ cannot_grant: [`namespace ${wanted.namespace}`] });
-  }
-  const within = (prefix: string) => maker.keyPrefixes.some((own) => prefix.startsWith(own));
-  if (maker.keyPrefixes.length > 0 && (wanted.keyPrefixes.length === 0 || !wanted.keyPrefixes.every(within))) {
-    throw new InsufficientPermissions({ cannot_grant: ['key_prefixes'], allowed_prefixes: maker.keyPrefixes });
-  }
-  if (TIERS.indexOf(wanted.tier) > TIERS.indexOf(maker.tier)) {
-    throw new InsufficientPermissions({ cannot_grant: [`tier ${wanted.tier}`] });
-  }
-  if (wanted.rateLimit && maker.tier !== 'enterprise') {
-    throw new InsufficientPermissions({ cannot_grant: ['rate_limit'] });
-  }
-  if (maker.rateLimit && !isWithin(wanted.rateLimit, maker.rateLimit)) {
-    throw new InsufficientPermissions({ cannot_grant: ['rate_limit'], allowed: maker.rateLimit });
-  }
-}
-
-function isWithin(wanted: RateLimit | null, own: RateLimit): boolean {
-  if (!wanted) return false;
-  return wanted.requests_per_minute <= own.requests_per_minute && wanted.burst_size <= own.burst_size;
 }

@@ -1,4 +1,6 @@
 import {
+  type ChangePasswordRequest,
+  changePasswordRequestSchema,
   type Identity,
   identitySchema,
   type LoginRequest,
@@ -12,27 +14,34 @@ import { Body, Controller, Get, HttpCode, Post, Req } from '@nestjs/common';
 import { ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { ApiErrors } from '../platform/http/openapi.js';
+import { CacheSizes } from './cache-size.js';
 import { Public, Requires } from './access.js';
-import { caller } from './caller.js';
+import { AccountsService } from './accounts.service.js';
+import { actor, caller } from './caller.js';
 import { examples } from './examples.js';
 import { SessionsService } from './sessions.service.js';
 
 @ApiTags('Auth')
 @Controller('auth')
 export class AuthController {
-  constructor(private readonly sessions: SessionsService) {}
+  constructor(
+    private readonly accounts: AccountsService,
+    private readonly sessions: SessionsService,
+    private readonly sizes: CacheSizes,
+  ) {}
 
   @Post('login')
   @Public()
   @HttpCode(200)
   @ApiOperation({
     summary: 'Log in',
-    description: 'Opens a session: a short-lived access token and a refresh token for the next one.',
+    description:
+      'Opens a session: a short-lived access token and a refresh token for the next one. After failures at an account, or from an address, there are waits, which `Retry-After` tells.',
   })
   @ApiOkResponse({ standardSchema: tokenPairSchema, example: examples.tokenPair })
-  @ApiErrors('INVALID_REQUEST', 'AUTHENTICATION_FAILED', 'SERVICE_OVERLOADED')
-  login(@Body({ schema: loginRequestSchema }) { email, password }: LoginRequest): Promise<TokenPair> {
-    return this.sessions.login(email, password);
+  @ApiErrors('INVALID_REQUEST', 'AUTHENTICATION_FAILED', 'RATE_LIMIT_EXCEEDED', 'SERVICE_OVERLOADED')
+  login(@Req() request: FastifyRequest, @Body({ schema: loginRequestSchema }) body: LoginRequest): Promise<TokenPair> {
+    return this.accounts.login(body, actor(request));
   }
 
   @Post('refresh')
@@ -40,12 +49,16 @@ export class AuthController {
   @HttpCode(200)
   @ApiOperation({
     summary: 'Refresh the tokens of a session',
-    description: 'Replaces the refresh token by a new one. A refresh token that is used twice ends its whole session.',
+    description:
+      'Replaces the refresh token by a new one. A refresh without an answer can be repeated within 10 seconds, and has the same new one. Any other second use of a refresh token ends its whole session.',
   })
   @ApiOkResponse({ standardSchema: tokenPairSchema, example: examples.tokenPair })
   @ApiErrors('INVALID_REQUEST', 'AUTHENTICATION_FAILED', 'SERVICE_OVERLOADED')
-  refresh(@Body({ schema: refreshRequestSchema }) { refresh_token }: RefreshRequest): Promise<TokenPair> {
-    return this.sessions.refresh(refresh_token);
+  refresh(
+    @Req() request: FastifyRequest,
+    @Body({ schema: refreshRequestSchema }) { refresh_token }: RefreshRequest,
+  ): Promise<TokenPair> {
+    return this.sessions.refresh(refresh_token, actor(request));
   }
 
   @Post('logout')
@@ -59,14 +72,30 @@ export class AuthController {
   @ApiNoContentResponse({ description: 'The session has ended' })
   async logout(@Req() request: FastifyRequest): Promise<void> {
     const { sessionId } = caller(request);
-    if (sessionId !== null) await this.sessions.logout(sessionId);
+    if (sessionId !== null) await this.sessions.logout(sessionId, actor(request));
+  }
+
+  @Post('change-password')
+  @Requires('authenticated')
+  @HttpCode(204)
+  @ApiOperation({
+    summary: 'Change your password',
+    description: 'Ends your other sessions. Wrong current passwords count as failed logins.',
+  })
+  @ApiNoContentResponse({ description: 'The new password is in force' })
+  @ApiErrors('INVALID_REQUEST', 'INSUFFICIENT_PERMISSIONS', 'CACHE_KEY_CONFLICT')
+  changePassword(
+    @Req() request: FastifyRequest,
+    @Body({ schema: changePasswordRequestSchema }) body: ChangePasswordRequest,
+  ): Promise<void> {
+    return this.accounts.changePassword(caller(request), body, actor(request));
   }
 
   @Get('me')
   @Requires('authenticated')
   @ApiOperation({ summary: 'Who am I', description: 'Tells whose credential it is and what it may do.' })
   @ApiOkResponse({ standardSchema: identitySchema, example: examples.identity })
-  me(@Req() request: FastifyRequest): Identity {
+  async me(@Req() request: FastifyRequest): Promise<Identity> {
     const { type, id, name, role, grants, namespace, keyPrefixes, tier } = caller(request);
     return {
       type,
@@ -77,6 +106,7 @@ export class AuthController {
       namespace: namespace ?? 'default',
       key_prefixes: [...keyPrefixes],
       tier,
+      cache_size: await this.sizes.read(namespace ?? 'default', tier),
     };
   }
 }

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { AuditLog } from '../platform/audit/audit-log.js';
 import { type Environment, StartRefused } from '../platform/env.js';
 import { ENVIRONMENT } from '../platform/platform.module.js';
 import { isMistyped, mintApiKey } from './api-key-format.js';
-import { ApiKeysService } from './api-keys.service.js';
+import { ApiKeysService, BOOTSTRAP } from './api-keys.service.js';
 import { hashPassword } from './passwords.js';
 import { User } from './user.entity.js';
 
@@ -22,6 +23,7 @@ export class Bootstrap implements OnApplicationBootstrap {
   constructor(
     private readonly database: DataSource,
     private readonly apiKeys: ApiKeysService,
+    private readonly audit: AuditLog,
     @Inject(ENVIRONMENT) private readonly environment: Environment,
   ) {}
 
@@ -32,20 +34,28 @@ export class Bootstrap implements OnApplicationBootstrap {
   private async ensureAdmin(): Promise<FirstStart> {
     if ((await this.database.getRepository(User).count()) > 0) return {};
     const password = this.environment.ADMIN_PASSWORD ?? randomBytes(12).toString('base64url');
-    await this.database
-      .createQueryBuilder()
-      .insert()
-      .into(User)
-      .values({
-        id: `usr_${randomBytes(10).toString('hex')}`,
-        email: this.environment.ADMIN_EMAIL.toLowerCase(),
-        passwordHash: await hashPassword(password),
-        role: 'admin',
-      })
+    const user = {
+      id: `usr_${randomBytes(10).toString('hex')}`,
+      email: this.environment.ADMIN_EMAIL.toLowerCase(),
+      passwordHash: await hashPassword(password),
+      role: 'admin' as const,
+    };
+    const isMade = await this.database.transaction(async (transaction) => {
       // Another node may be at the same first start.
-      .orIgnore()
-      .execute();
-    return { adminPassword: password };
+      const insertion = transaction.createQueryBuilder().insert().into(User).values(user).orIgnore();
+      const made = await insertion.returning('id').execute();
+      if ((made.raw as unknown[]).length === 0) return false;
+      const { id, email, role } = user;
+      const target = { type: 'user', id };
+      await this.audit.record(transaction, {
+        action: 'user.create',
+        actor: BOOTSTRAP,
+        target,
+        after: { id, email, role },
+      });
+      return true;
+    });
+    return isMade ? { adminPassword: password } : {};
   }
 
   private async ensureApiKey(): Promise<FirstStart> {

@@ -1,10 +1,11 @@
 import { type ExecutionContext, Injectable } from '@nestjs/common';
 import { AuthGuard } from '@nestjs/passport';
 import type { FastifyRequest } from 'fastify';
-import { AuthenticationFailed, DependencyUnavailable } from '../platform/http/api-error.js';
+import { ApiError, AuthenticationFailed, DependencyUnavailable } from '../platform/http/api-error.js';
 import type { PresentedCredential } from './presented-credential.js';
 import type { Principal } from './principal.js';
 import { API_KEY_HEADER } from './strategies/api-key.strategy.js';
+import { TokenRefused } from './tokens/token-text.js';
 
 const STRATEGIES = { api_key: AuthGuard('api_key'), jwt: AuthGuard('jwt') };
 
@@ -31,6 +32,7 @@ function passportGuard(kind: keyof typeof STRATEGIES) {
   return class extends STRATEGIES[kind] {
     /** What Passport found: an error of ours, a principal, or the reason why there is none. */
     override handleRequest<T>(error: unknown, user: T | false | undefined, info: unknown): T {
+      if (error instanceof ApiError) throw error;
       if (error) throw new DependencyUnavailable('database', { cause: error });
       if (user) return user;
       throw new AuthenticationFailed(reasonFor(kind, info), { cause: info });
@@ -39,7 +41,6 @@ function passportGuard(kind: keyof typeof STRATEGIES) {
 }
 
 function reasonFor(kind: keyof typeof STRATEGIES, info: unknown): string {
-  if (kind === 'api_key') return 'the API key is unknown, expired or revoked';
-  if (info instanceof Error && info.name === 'TokenExpiredError') return 'the access token has expired';
-  return 'the access token is not valid, or its session has ended';
+  if (kind === 'api_key') return 'the API key is unknown, expired, disabled or revoked';
+  return (info instanceof TokenRefused ? info : new TokenRefused()).message;
 }

@@ -10,7 +10,7 @@ const BEARER = 'Bearer ';
 
 /**
  * The credential of a request: `X-API-Key`, else `Authorization: Bearer` with an API key or a JWT, else `?api_key=`.
- * A JWT has two dots, an API key none.
+ * A JWT has two dots, an API key none, not even one of the operator's own.
  */
 export function presentedCredential(request: FastifyRequest, inQuery: boolean): PresentedCredential | undefined {
   const inHeaders = credentialIn(request.headers);

@@ -24,9 +24,17 @@ export class RefreshToken {
   @Column('text', { name: 'session_id' })
   sessionId!: string;
 
+  @Column('timestamptz', { name: 'issued_at' })
+  issuedAt!: Date;
+
+  /** By the settings when it was issued: by those of now it may end earlier, and never later. */
   @Column('timestamptz', { name: 'expires_at' })
   expiresAt!: Date;
 
   @Column('timestamptz', { name: 'used_at', nullable: true })
   usedAt!: Date | null;
+
+  /** With the token itself, of which only the hash is here, this gives the token that took its place. */
+  @Column('bytea', { name: 'successor_salt', nullable: true })
+  successorSalt!: Buffer | null;
 }

@@ -12,6 +12,9 @@ export class User {
   @Column('text', { name: 'password_hash' })
   passwordHash!: string;
 
+  @Column('timestamptz', { name: 'password_changed_at' })
+  passwordChangedAt!: Date;
+
   @Column('text')
   role!: Role;
 
@@ -20,4 +23,7 @@ export class User {
 
   @Column('timestamptz', { name: 'created_at' })
   createdAt!: Date;
+
+  @Column('timestamptz', { name: 'last_login_at', nullable: true })
+  lastLoginAt!: Date | null;
 }

@@ -1,15 +1,19 @@
 import { Injectable } from '@nestjs/common';
 import { DependencyUnavailable } from '../platform/http/api-error.js';
 import { LiveConfig } from '../platform/live-config.js';
-import { CredentialEpoch } from './credential-epoch.js';
+import { CredentialEpoch, type Epochs } from './credential-epoch.js';
 import type { PresentedCredential } from './presented-credential.js';
 import type { Principal } from './principal.js';
+
+type Kind = PresentedCredential['kind'];
 
 const MAX_REMEMBERED = 10_000;
 /** From this age on the epoch is asked for again in the background, … */
 const REFRESH_AFTER_MS = 400;
 /** … and at this age before the credential is taken: a revoked key works for at most one second on any node. */
 const MAX_AGE_MS = 900;
+/** A database that has not answered after this time counts as one that does not, for who is remembered. */
+const PATIENCE_MS = 1000;
 /** So often the database is asked again while it does not answer. */
 const RETRY_AFTER_MS = 500;
 
@@ -21,9 +25,9 @@ const RETRY_AFTER_MS = 500;
 @Injectable()
 export class VerifiedCredentials {
   private readonly remembered = { api_key: new Map<string, Principal>(), jwt: new Map<string, Principal>() };
-  private knownEpoch = '';
-  /** Rises whenever everything is forgotten. */
-  private generation = 0;
+  private known: Epochs = { sessions: '', keys: '' };
+  /** Each rises whenever all credentials of its kind are forgotten. */
+  private readonly generations = { api_key: 0, jwt: 0 };
   private checkedAt = -Infinity;
   /** When the database last failed to answer; undefined while it does. */
   private failedAt: number | undefined;
@@ -52,14 +56,14 @@ export class VerifiedCredentials {
     return principal && principal.expiresAtMs > Date.now() ? principal : undefined;
   }
 
-  /** To be noted before a credential is verified, and handed to `remember`. */
-  get now(): number {
-    return this.generation;
+  /** To be noted before a credential of the kind is verified, and handed to `remember`. */
+  generationOf(kind: Kind): number {
+    return this.generations[kind];
   }
 
-  /** Keeps a verified credential, unless some credential has ended since its verification began: it may be that one. */
+  /** Keeps a verified credential, unless one of its kind has ended since its verification began: it may be that one. */
   remember({ kind, text }: PresentedCredential, principal: Principal, since: number): void {
-    if (since !== this.generation) return;
+    if (since !== this.generations[kind]) return;
     const remembered = this.remembered[kind];
     if (remembered.size >= MAX_REMEMBERED) {
       const [oldest] = remembered.keys();
@@ -69,7 +73,7 @@ export class VerifiedCredentials {
   }
 
   /**
-   * Forgets everything if any credential has ended since the last time.
+   * Forgets the credentials of each kind of which any has ended since the last time.
    * @throws DependencyUnavailable when the database does not tell: nothing may be granted then
    */
   catchUp(): Promise<void> {
@@ -77,19 +81,33 @@ export class VerifiedCredentials {
     return this.checking;
   }
 
-  /** Called where a credential has ended on this node, so that it does not work for another moment. */
-  forgetAll(): void {
-    this.remembered.api_key.clear();
-    this.remembered.jwt.clear();
-    this.generation++;
+  /** The same without an error. False: the database does not tell soon, and what is remembered is good for the grace time. */
+  async catchUpSoon(): Promise<boolean> {
+    let timer: NodeJS.Timeout | undefined;
+    const outOfPatience = new Promise<false>((resolve) => (timer = setTimeout(resolve, PATIENCE_MS, false)));
+    const answered = this.catchUp().then(
+      () => true,
+      () => false,
+    );
+    const isInTime = await Promise.race([answered, outOfPatience]);
+    clearTimeout(timer);
+    if (!isInTime) this.failedAt ??= performance.now();
+    return isInTime;
+  }
+
+  /** Called where a credential of the kind has ended on this node, so that it does not work for another moment. */
+  forget(kind: Kind): void {
+    this.remembered[kind].clear();
+    this.generations[kind]++;
   }
 
   private async check(): Promise<void> {
     const askedAt = performance.now();
     try {
-      const epoch = await this.epochs.current();
-      if (epoch !== this.knownEpoch) this.forgetAll();
-      this.knownEpoch = epoch;
+      const epochs = await this.epochs.current();
+      if (epochs.keys !== this.known.keys) this.forget('api_key');
+      if (epochs.sessions !== this.known.sessions) this.forget('jwt');
+      this.known = epochs;
       this.checkedAt = askedAt;
       this.failedAt = undefined;
     } catch (cause) {

@@ -13,13 +13,13 @@ import { InvalidRequest } from '../platform/http/api-error.js';
 import { responseFormat } from '../platform/http/formats.js';
 import type { HeaderList } from '../platform/http/header-list.js';
 import { preferences } from '../platform/http/prefer.js';
+import { query, requiredQuery } from '../platform/http/query.js';
 import { elapsedMs, respond } from '../platform/http/respond.js';
 import { cacheError } from './cache-errors.js';
 import { checkedName, type KeySpace, keySpace } from './cache-key.js';
 import { readFields, respondDocument } from './documents.js';
 import { isoTime } from './entry-text.js';
 import { versionText } from './etag.js';
-import { query, requiredQuery } from './query.js';
 import { matching, select, type Selection, type Wanted } from './selection.js';
 import { type Sweep, Sweeps } from './sweeps.js';
 

@@ -7,6 +7,7 @@ import {
   MalformedCursor,
   MalformedJsonPatch,
   MergeNotPossible,
+  NamespaceFull,
   NoEncryptionKey,
   NotANumber,
   ReplicationIncomplete,
@@ -75,6 +76,7 @@ export function cacheError(error: unknown, key: string): unknown {
   if (error instanceof MalformedCursor) {
     return new InvalidRequest([{ path: 'cursor', reason: 'is not one that a page came with' }], { cause });
   }
+  if (error instanceof NamespaceFull) return namespaceFull(error, key);
   if (error instanceof StorageFull) return new ApiError('STORAGE_FULL', { key }, { cause });
   if (error instanceof ConditionFailed) return new ApiError('PRECONDITION_FAILED', { key }, { cause });
   if (error instanceof TooMuchContention) {
@@ -97,6 +99,25 @@ export function cacheError(error: unknown, key: string): unknown {
     return new InvalidRequest([{ path, reason: error.reason }], { cause });
   }
   return error;
+}
+
+function namespaceFull(cause: NamespaceFull, key: string): ApiError {
+  const { namespace, limitBytes: limit_bytes, usedBytes: used_bytes } = cause;
+  return new ApiError(
+    'STORAGE_FULL',
+    {
+      key,
+      namespace,
+      limit_bytes,
+      used_bytes,
+      reason: 'the namespace takes as much as the tier of the API key allows',
+      suggestions: [
+        'Delete entries that are not needed, or give them a shorter ttl',
+        'Use an API key of a higher tier',
+      ],
+    },
+    { cause },
+  );
 }
 
 /** There is no entry that may be served. */

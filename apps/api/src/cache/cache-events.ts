@@ -10,11 +10,11 @@ import type { Principal } from '../auth/principal.js';
 import { Drain } from '../platform/drain.js';
 import { ApiError } from '../platform/http/api-error.js';
 import { beginEventStream, endEventStream } from '../platform/http/event-stream.js';
+import { query } from '../platform/http/query.js';
 import { LiveConfig } from '../platform/live-config.js';
 import { log } from '../platform/logging.js';
 import { keySpace } from './cache-key.js';
 import { type EventView, eventView, noticeText } from './event-view.js';
-import { query } from './query.js';
 
 /** What a stream waits for at its start, so that it begins with what is promised, and not for ever. */
 const LISTEN_PATIENCE_MS = 1000;
@@ -164,7 +164,7 @@ export class CacheEvents {
   private async isStillAllowed({ request, reply, principal }: Stream): Promise<boolean> {
     try {
       const { namespace, keyPrefixes } = await this.guard.recheck(request, reply, 'cache:read');
-      return namespace === principal.namespace && String(keyPrefixes) === String(principal.keyPrefixes);
+      return namespace === principal.namespace && JSON.stringify(keyPrefixes) === JSON.stringify(principal.keyPrefixes);
     } catch {
       return false;
     }

@@ -1,3 +1,4 @@
+import type { Tier } from '@cache-system/contracts';
 import type { FastifyRequest } from 'fastify';
 import { caller } from '../auth/caller.js';
 import type { Principal } from '../auth/principal.js';
@@ -15,6 +16,8 @@ export interface CacheKey {
   readonly namespace: string;
   /** Namespace and name: no namespace has a colon, so no two keys meet. */
   readonly full: string;
+  /** Of who asks for it. */
+  readonly tier: Tier;
 }
 
 /**
@@ -46,7 +49,7 @@ export interface KeySpace {
 export function keySpace(request: FastifyRequest): KeySpace {
   const principal = caller(request);
   const namespace = namespaceOf(request, principal);
-  const { keyPrefixes: allowedPrefixes } = principal;
+  const { keyPrefixes: allowedPrefixes, tier } = principal;
   return {
     namespace,
     allowedPrefixes,
@@ -54,7 +57,7 @@ export function keySpace(request: FastifyRequest): KeySpace {
       if (allowedPrefixes.length > 0 && !allowedPrefixes.some((prefix) => name.startsWith(prefix))) {
         throw new InsufficientPermissions({ key: name, allowed_prefixes: allowedPrefixes });
       }
-      return { name, namespace, full: `${namespace}:${name}` };
+      return { name, namespace, full: `${namespace}:${name}`, tier };
     },
   };
 }

@@ -33,6 +33,7 @@ import { ApiError, InvalidRequest } from '../platform/http/api-error.js';
 import { LiveConfig } from '../platform/live-config.js';
 import { CONTENT_TYPES, responseFormat } from '../platform/http/formats.js';
 import type { HeaderList } from '../platform/http/header-list.js';
+import { query } from '../platform/http/query.js';
 import { elapsedMs, respond } from '../platform/http/respond.js';
 import { CacheCollections } from './cache-collections.js';
 import { cacheError } from './cache-errors.js';
@@ -42,7 +43,6 @@ import { stampText, writeMetadataText } from './entry-text.js';
 import { etag, parseVersion } from './etag.js';
 import { Leases } from './leases.js';
 import { writeCondition } from './preconditions.js';
-import { query } from './query.js';
 import { SourceWrites, type StoredAt, type ThroughOptions } from './source-writes.js';
 import {
   readIncrementBody,

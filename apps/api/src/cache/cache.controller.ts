@@ -55,6 +55,7 @@ import {
 } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Requires } from '../auth/access.js';
+import { RequiresFeature } from '../auth/feature.js';
 import { ApiErrors, ApiEventStream, ApiJsonBody, ApiQueries } from '../platform/http/openapi.js';
 import { InflateBody } from '../platform/http/request-body.js';
 import { CacheBulk } from './cache-bulk.js';
@@ -209,6 +210,7 @@ export class CacheController {
   @Post('bulk/get')
   @HttpCode(200)
   @Requires('cache:read')
+  @RequiresFeature('bulk')
   @RouteConfig({ rawBody: true })
   @Namespace()
   @ApiJsonBody(bulkGetRequestSchema, examples.bulkGet)
@@ -222,6 +224,7 @@ export class CacheController {
   @Post('bulk/set')
   @HttpCode(200)
   @Requires('cache:write')
+  @RequiresFeature('bulk')
   @RouteConfig({ rawBody: true, bulkBody: true })
   @Namespace()
   @ApiJsonBody(bulkSetRequestSchema, examples.bulkSet)
@@ -238,6 +241,7 @@ export class CacheController {
   @Post('bulk/delete')
   @HttpCode(200)
   @Requires('cache:write')
+  @RequiresFeature('bulk')
   @RouteConfig({ rawBody: true })
   @Namespace()
   @ApiJsonBody(bulkDeleteRequestSchema, examples.bulkDelete)

@@ -36,7 +36,7 @@ export function hitHeaders(entry: Told, place: Place, remarks?: HitRemarks): Hea
     'Cache-Control',
     'private, no-cache',
     'Vary',
-    'Accept, Accept-Encoding',
+    'Accept, Accept-Encoding, Origin',
     'X-Cache-Status',
     !isHit ? 'MISS' : remarks?.stale ? 'STALE' : 'HIT',
     'X-Cache-Layer',

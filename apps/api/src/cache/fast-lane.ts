@@ -2,23 +2,24 @@ import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } fro
 import { Cache } from '@cache-system/cache-engine';
 import { Injectable } from '@nestjs/common';
 import { AccessGuard } from '../auth/access.guard.js';
-import { RateLimiter, RateLimitExceeded } from '../auth/rate-limiter.js';
+import { RateLimiter } from '../auth/rate-limiter.js';
 import { Drain } from '../platform/drain.js';
 import { CONTENT_TYPES } from '../platform/http/formats.js';
 import { requestId } from '../platform/http/request-id.js';
+import { handOn } from '../platform/http/request-listeners.js';
 import { wantsGzip } from '../platform/http/response-compression.js';
 import { type Exchange, pushCommonHeaders } from '../platform/http/respond.js';
 import { takesWhole, writeWhole } from '../platform/http/whole-response.js';
 import { Traffic } from '../platform/traffic.js';
 import { hitHeaders } from './entry-text.js';
 
-type RequestListener = (request: IncomingMessage, response: ServerResponse) => void;
-
 /**
  * The path of a read with a key that is spelled the same with and without percent-encoding, and nothing after it. At
  * `events` there is something else to read.
  */
 const PLAIN_READ = /^\/v1\/cache\/(?!events$)([A-Za-z0-9._~:@!$&'()*+,;=-]{1,512})$/;
+/** As the limits of endpoints name what a plain read asks for. */
+const ROUTE = 'GET /v1/cache/:key';
 /**
  * Answers the plain read of what L1 has, by a caller whom this node knows, before the request reaches Fastify and Nest:
  * their routing would cost as much as all the rest. It decides nothing of its own. What it asks (guard, limiter, cache)
@@ -36,12 +37,7 @@ export class FastLane {
 
   /** Puts the lane before whatever listens for the requests of a server. */
   open(server: Server): void {
-    const ordinary = server.listeners('request') as RequestListener[];
-    server.removeAllListeners('request');
-    server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-      if (this.answer(request, response)) return;
-      for (const listener of ordinary) listener.call(server, request, response);
-    });
+    handOn(server, (request, response) => this.answer(request, response));
   }
 
   /** False: nothing has happened, and the request takes the ordinary way. */
@@ -56,13 +52,9 @@ export class FastLane {
     if (principal === undefined || principal.namespace === null || principal.keyPrefixes.length > 0) return false;
     const slot = this.cache.peek(`${principal.namespace}:${name}`);
     if (slot?.format !== 'json' || wantsGzip(headers, slot.payloadBytes)) return false;
-    const exchange: Exchange = { id: requestId(request), startedAt, rateLimit: undefined };
-    try {
-      exchange.rateLimit = this.limiter.admit(principal);
-    } catch (error) {
-      if (error instanceof RateLimitExceeded) return false;
-      throw error;
-    }
+    const rateLimit = this.limiter.countAtOnce(principal, ROUTE, request.socket);
+    if (rateLimit === false) return false;
+    const exchange: Exchange = { id: requestId(request), startedAt, rateLimit };
 
     this.cache.countHit(slot);
     const answer = hitHeaders(slot, 'L1');

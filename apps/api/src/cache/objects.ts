@@ -3,6 +3,7 @@ import { objectQuerySchema, objectWriteQuerySchema } from '@cache-system/contrac
 import { Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ApiError } from '../platform/http/api-error.js';
+import { query } from '../platform/http/query.js';
 import { respond } from '../platform/http/respond.js';
 import { cacheError } from './cache-errors.js';
 import { cacheKey } from './cache-key.js';
@@ -11,7 +12,6 @@ import { rawBody } from './documents.js';
 import { hitHeaders } from './entry-text.js';
 import { fromBytes, toBytes } from './object-value.js';
 import { readPreconditions } from './preconditions.js';
-import { query } from './query.js';
 import { readWish } from './read-wish.js';
 import { type Answer, SourceReads } from './source-reads.js';
 import { SourceWrites } from './source-writes.js';

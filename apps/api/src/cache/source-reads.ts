@@ -17,6 +17,8 @@ import {
 } from '@cache-system/cache-engine';
 import type { Place } from '@cache-system/contracts';
 import { Injectable } from '@nestjs/common';
+import { cacheSizeLimit } from '../auth/cache-size.js';
+import { LiveConfig } from '../platform/live-config.js';
 import { log } from '../platform/logging.js';
 import { SourceTimeout } from '../sources/source.js';
 import { fromSource } from '../sources/source-value.js';
@@ -73,6 +75,7 @@ export class SourceReads {
     private readonly cache: Cache,
     private readonly sources: Sources,
     private readonly deliveries: SourceDeliveries,
+    private readonly config: LiveConfig,
   ) {
     this.through = new ReadThrough(cache);
     cache.onChange((change) => this.distrust(change));
@@ -185,7 +188,11 @@ export class SourceReads {
     const { hard_timeout_ms: timeoutMs, negative_ttl: negativeTtl } = source.definition;
     const begin = async (load: Load) => {
       try {
-        const fetch = (known: Entry | undefined) => this.fetch(key, source, known, load);
+        const limitBytes = cacheSizeLimit(this.config.current, key.tier);
+        const fetch = async (known: Entry | undefined) => {
+          const fetched = await this.fetch(key, source, known, load);
+          return fetched && { ...fetched, limitBytes };
+        };
         const onLease = (lease: NonNullable<SourceCall['lease']>) => (load.call.lease = lease);
         const options = { leaseMs: timeoutMs + LEASE_MARGIN_MS, onLease };
         const loaded = await source.limit.execute(() => this.through.load(key.full, fetch, options, stale));

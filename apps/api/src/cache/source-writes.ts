@@ -15,6 +15,7 @@ import {
 } from '@cache-system/cache-engine';
 import type { Place, Strategy } from '@cache-system/contracts';
 import { Injectable } from '@nestjs/common';
+import { cacheSizeLimit } from '../auth/cache-size.js';
 import { ApiError } from '../platform/http/api-error.js';
 import { LiveConfig } from '../platform/live-config.js';
 import { SourceRefused } from '../sources/source.js';
@@ -53,6 +54,7 @@ export type ThroughOptions = Pick<
   | 'check'
   | 'noted'
   | 'known'
+  | 'limitBytes'
   | 'ttlSeconds'
   | 'staleWhileRevalidateSeconds'
   | 'staleIfErrorSeconds'
@@ -81,8 +83,10 @@ export class SourceWrites {
   async store(
     key: CacheKey,
     { strategy, condition, needsOld }: SourceWrite,
-    write: (options: ThroughOptions) => Promise<Written>,
+    writeAsAsked: (options: ThroughOptions) => Promise<Written>,
   ): Promise<StoredAt> {
+    const limitBytes = cacheSizeLimit(this.config.current, key.tier);
+    const write = (options: ThroughOptions) => writeAsAsked({ ...options, limitBytes });
     const found = this.sources.find(key.namespace, key.name);
     if (!found) return write({ strategy, condition });
     const lives = livesOf(found);
@@ -94,10 +98,15 @@ export class SourceWrites {
     if (condition?.lease !== undefined) return write({ ...lives, strategy, condition });
     const wanted = strategy ?? this.config.current.cache.strategies.default_strategy;
     if (wanted === 'write-behind') return this.storeBehind(key, found, { condition, needsOld }, write);
+    if (wanted !== 'write-around') {
+      return this.storeThrough(key, found, { condition, needsOld }, (options) =>
+        write({ ...lives, ...options, strategy: wanted }),
+      );
+    }
+    // Nothing is kept: it matters to no limit.
     const written = await this.storeThrough(key, found, { condition, needsOld }, (options) =>
-      write({ ...lives, ...options, strategy: wanted }),
+      writeAsAsked({ ...lives, ...options, strategy: wanted }),
     );
-    if (wanted !== 'write-around') return written;
     await this.cache.discard(key.full);
     return { ...written, layers: ['SOURCE'] };
   }
@@ -131,7 +140,11 @@ export class SourceWrites {
       const known = await this.measured(key, condition, needsOld);
       let stored: Value | undefined;
       let settled: number | undefined;
-      const through = async (value: Value, base: Entry | undefined): Promise<Condition> => {
+      let isTold = false;
+      const through: Through = async (value, base, requireSpace) => {
+        // Later on the source has the value, and the layers are not to keep an older one.
+        if (!isTold) await requireSpace();
+        isTold = true;
         if (stored !== value) await storeAt(found, key, value, turn);
         stored = value;
         const entry = await this.cache.head(key.full);
@@ -141,14 +154,18 @@ export class SourceWrites {
         return entry ? { versionIn: [entry.version] } : { exists: false };
       };
       try {
-        return await this.orForget(key, async () => {
-          const written = await again(
-            () => write({ known, through }),
-            () => stored !== undefined,
-          );
-          if (settled !== undefined) await this.deliveries.settle(key.full, settled);
-          return { ...written, layers: [...written.layers, 'SOURCE' as const] };
-        });
+        return await this.orForget(
+          key,
+          async () => {
+            const written = await again(
+              () => write({ known, through }),
+              () => stored !== undefined,
+            );
+            if (settled !== undefined) await this.deliveries.settle(key.full, settled);
+            return { ...written, layers: [...written.layers, 'SOURCE' as const] };
+          },
+          () => isTold,
+        );
       } catch (error) {
         if (!(error instanceof Overtaken) || !stored) throw error;
         const { entry } = unkept({ value: stored }, turn.number);
@@ -206,18 +223,20 @@ export class SourceWrites {
     return this.exclusive.run(key.full, turnMs(found), work);
   }
 
-  /** Where nobody knows whether the source has the value, it has to be asked. */
-  private async orForget<T>(key: CacheKey, write: () => Promise<T>): Promise<T> {
+  /** Where nobody knows whether the layers have what the source has, that has to be asked. */
+  private async orForget<T>(key: CacheKey, write: () => Promise<T>, isTold = () => true): Promise<T> {
     try {
       return await write();
     } catch (error) {
-      if (!KNOWN_OUTCOMES.some((known) => error instanceof known)) {
+      if (isTold() && !KNOWN_OUTCOMES.some((known) => error instanceof known)) {
         await this.cache.discard(key.full).catch(() => undefined);
       }
       throw error;
     }
   }
 }
+
+type Through = NonNullable<WriteOptions['through']>;
 
 /** A write behind has come in between: it is the later one. */
 class Overtaken extends Error {}

@@ -1,5 +1,5 @@
 import { ClusterJob } from '../admin/cluster-job.entity.js';
-import { ApiKeyRecord } from '../auth/api-key.entity.js';
+import { ApiKeyRecord, RetiredApiKey } from '../auth/api-key.entity.js';
 import { RefreshToken, Session } from '../auth/session.entity.js';
 import { User } from '../auth/user.entity.js';
 import { StartRefused } from '../platform/env.js';
@@ -18,6 +18,13 @@ export async function layFoundations({ environment, config }: Settings): Promise
       'ENCRYPTION_KEYS: is needed for cache.encryption.prefixes. Make one with: echo "k1:$(openssl rand -base64 32)"',
     ]);
   }
-  const database = await openDatabase(environment, [ApiKeyRecord, ClusterJob, RefreshToken, Session, User]);
+  const database = await openDatabase(environment, [
+    ApiKeyRecord,
+    ClusterJob,
+    RefreshToken,
+    RetiredApiKey,
+    Session,
+    User,
+  ]);
   return { environment, config: new LiveConfig(config), secrets, database, traffic: new Traffic() };
 }

@@ -1,5 +1,6 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Bootstrap } from '../auth/bootstrap.js';
+import { AuditHeadLog } from '../platform/audit/audit-head-log.js';
 import { Drain } from '../platform/drain.js';
 import { type Environment, StartRefused } from '../platform/env.js';
 import { Connections } from '../platform/http/connections.js';
@@ -22,6 +23,7 @@ async function main(): Promise<void> {
   const app = await createApplication(foundations);
   const connections = new Connections(app.getHttpServer());
   await listen(app, environment);
+  await app.get(AuditHeadLog).begin();
   stopOnSignals(app, foundations, connections);
   process.stdout.write(banner(await app.getUrl(), environment, app.get(Bootstrap).firstStart));
 }

@@ -1,11 +1,12 @@
 import type { ComponentHealth } from '@cache-system/contracts';
 import { MemoryLayer } from '@cache-system/cache-engine';
 import { Inject, Injectable } from '@nestjs/common';
+import { RateLimiter } from '../auth/rate-limiter.js';
 import { Layers, type SharedLayer } from '../platform/engine/layers.js';
 import { DATABASE } from '../platform/platform.module.js';
 import type { Database } from '../platform/postgres/database.js';
 
-export type Component = 'cache_l1' | 'cache_l2' | 'cache_l3' | 'database';
+export type Component = 'cache_l1' | 'cache_l2' | 'cache_l3' | 'database' | 'rate_limits';
 
 /** Asks each part of the service whether it works. */
 @Injectable()
@@ -13,6 +14,7 @@ export class HealthChecks {
   constructor(
     private readonly l1: MemoryLayer,
     private readonly layers: Layers,
+    private readonly limiter: RateLimiter,
     @Inject(DATABASE) private readonly database: Database,
   ) {}
 
@@ -20,6 +22,11 @@ export class HealthChecks {
   get components(): readonly Component[] {
     const { l2, l3 } = this.layers;
     return ['cache_l1', ...(l2 ? (['cache_l2'] as const) : []), ...(l3 ? (['cache_l3'] as const) : []), 'database'];
+  }
+
+  /** The same, and what the service goes on without. */
+  get reported(): readonly Component[] {
+    return [...this.components, ...(this.limiter.isTogether === undefined ? [] : (['rate_limits'] as const))];
   }
 
   /** Without this nothing is stored; without the others something still works. */
@@ -55,6 +62,9 @@ export class HealthChecks {
           throw new Error('the database does not answer', { cause });
         });
         return { type: this.database.type };
+      case 'rate_limits':
+        if (this.limiter.isTogether) return { type: 'redis' };
+        return { status: 'degraded', error: 'Redis does not answer: each node keeps its part of the limits' };
     }
   }
 

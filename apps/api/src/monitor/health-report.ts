@@ -16,7 +16,7 @@ export class HealthReport {
   ) {}
 
   async create({ detailed, timeout }: HealthQuery): Promise<Health> {
-    const names = this.checks.components;
+    const names = this.checks.reported;
     const checked = await Promise.all(names.map(async (name) => [name, await this.checks.check(name, timeout * 1000)]));
     const components = Object.fromEntries(checked) as Record<string, ComponentHealth>;
     const { requestsPerSecond, averageResponseTimeMs, errorRate } = this.traffic.summary();

@@ -2,6 +2,7 @@ import { probeSchema } from '@cache-system/contracts';
 import { Controller, Get, ServiceUnavailableException } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { HealthCheckService, type HealthCheckResult, HealthIndicatorService } from '@nestjs/terminus';
+import { SkipThrottle } from '@nestjs/throttler';
 import { Public } from '../auth/access.js';
 import { Drain } from '../platform/drain.js';
 import { ApiError } from '../platform/http/api-error.js';
@@ -14,6 +15,7 @@ const OK = { status: 'ok', info: {}, error: {}, details: {} };
 /** Probes for an orchestrator: no credentials, no limits. */
 @ApiTags('Health')
 @Controller('health')
+@SkipThrottle({ endpoint: true, global: true })
 export class HealthController {
   constructor(
     private readonly health: HealthCheckService,

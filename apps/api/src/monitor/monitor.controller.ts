@@ -2,6 +2,7 @@ import { type Health, healthQuerySchema, healthSchema, type HealthQuery } from '
 import { Controller, Get, Query } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { Requires } from '../auth/access.js';
+import { RequiresFeature } from '../auth/feature.js';
 import { ApiErrors, ApiQueries } from '../platform/http/openapi.js';
 import { HealthReport } from './health-report.js';
 
@@ -12,6 +13,7 @@ export class MonitorController {
 
   @Get('health')
   @Requires('monitor:read')
+  @RequiresFeature('monitoring')
   @ApiQueries(healthQuerySchema)
   @ApiOperation({
     summary: 'Health of this node',

@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
+import { AuthModule } from '../auth/auth.module.js';
 import { EngineModule } from '../platform/engine/engine.module.js';
 import { HealthChecks } from './health-checks.js';
 import { HealthReport } from './health-report.js';
@@ -7,7 +8,7 @@ import { HealthController } from './health.controller.js';
 import { MonitorController } from './monitor.controller.js';
 
 @Module({
-  imports: [TerminusModule.forRoot({ errorLogStyle: 'json', logger: false }), EngineModule],
+  imports: [TerminusModule.forRoot({ errorLogStyle: 'json', logger: false }), AuthModule, EngineModule],
   controllers: [HealthController, MonitorController],
   providers: [HealthChecks, HealthReport],
 })

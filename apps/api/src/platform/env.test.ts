@@ -84,9 +84,14 @@ describe('the environment', () => {
     [
       'BOOTSTRAP_API_KEY',
       ['x'.repeat(20), '!~'.repeat(64)],
-      ['x'.repeat(19), 'x'.repeat(129), 'x'.repeat(20) + ' ', 'é'.repeat(20)],
+      ['x'.repeat(19), 'x'.repeat(129), 'x'.repeat(20) + ' ', 'é'.repeat(20), 'x'.repeat(20) + '.'],
     ],
     ['JWT_SECRET', ['x'.repeat(32)], ['x'.repeat(31)]],
+    [
+      'JWT_ACCEPTED_SECRETS',
+      ['x'.repeat(32), `${'x'.repeat(32)},${'y'.repeat(32)}`],
+      ['x'.repeat(31), `${'x'.repeat(32)},`, `${'x'.repeat(32)},y`],
+    ],
     [
       'ENCRYPTION_KEYS',
       [`k1:${'A'.repeat(43)}=`, `a:${'A'.repeat(43)},b:${'_'.repeat(43)}`],
@@ -166,20 +171,80 @@ describe('the environment', () => {
 });
 
 describe('in production', () => {
-  const production = { NODE_ENV: 'production', JWT_SECRET: 'k3J9'.repeat(8), ADMIN_PASSWORD: 'Tr0ub4dor-and-3' };
+  const production = {
+    NODE_ENV: 'production',
+    JWT_SECRET: 'zIuNTwX7eD0L4YhkSDvvr5mqwzgoHrIW',
+    ADMIN_PASSWORD: 'Tr0ub4dor-and-3',
+  };
+  const SEQUENCE = Buffer.from(Array.from({ length: 32 }, (_, at) => at));
+  const TEXT = Buffer.from('The quick brown fox jumps over 1');
 
-  test('its own secrets are enough', () => {
+  test('its own secrets are enough, or a key file instead of the one for tokens', () => {
     expect(problemsOf(production)).toEqual([]);
+    expect(problemsOf({ ...production, JWT_SECRET: '', JWT_KEYS_FILE: '/keys.pem' })).toEqual([]);
+    const keys = `a:pYcIu3bNRnNB6gqXGbFMHTQPCWRLHjQ0ZIHCH6hIBPc=`;
+    const others = { BOOTSTRAP_API_KEY: 'f5b1d7e80c1f4e0f9c0d2a6c3b7e9184', ENCRYPTION_KEYS: keys };
+    expect(problemsOf({ ...production, ...others })).toEqual([]);
   });
 
-  test.each([
-    { JWT_SECRET: undefined },
-    { JWT_SECRET: 'a'.repeat(64) },
-    { JWT_SECRET: 'your-secret-key-that-you-should-change' },
-    { ADMIN_PASSWORD: '' },
-    { ADMIN_PASSWORD: '000000000000' },
-  ])('%j is refused', (change) => {
-    expect(problemsOf({ ...production, ...change })).toEqual([expect.stringContaining('openssl rand')]);
+  test('Postgres and Redis may ask for no password, or for a good one', () => {
+    const password = 'f5b1d7e80c1f4e0f9c0d2a6c3b7e9184';
+    for (const login of ['', `cache:${password}@`]) {
+      const stores = { DATABASE_URL: `postgres://${login}db/cache`, REDIS_URL: `redis://${login}redis:6379` };
+      expect(problemsOf({ ...production, ...stores })).toEqual([]);
+    }
+  });
+
+  test.each<[NodeJS.ProcessEnv, RegExp]>([
+    [{ JWT_SECRET: undefined }, /^JWT_SECRET: is required in production; .*openssl rand -base64 32$/],
+    [{ JWT_SECRET: 'k3J9'.repeat(8) }, /^JWT_SECRET: repeats itself; .*openssl rand/],
+    [{ JWT_SECRET: 'your-secret-key-that-you-should-change' }, /^JWT_SECRET: is made of well-known words; .*openssl/],
+    [
+      { JWT_ACCEPTED_SECRETS: `${production.JWT_SECRET},${'k3J9'.repeat(8)}` },
+      /^JWT_ACCEPTED_SECRETS: repeats itself;/,
+    ],
+    [{ ADMIN_PASSWORD: '' }, /^ADMIN_PASSWORD: is required in production; .*openssl rand/],
+    [{ ADMIN_PASSWORD: '000000000000' }, /^ADMIN_PASSWORD: repeats itself; .*openssl rand/],
+    [{ ADMIN_PASSWORD: 'admin@example.com' }, /^ADMIN_PASSWORD: is made of well-known words; .*openssl rand/],
+    [
+      { ADMIN_EMAIL: 'ada.lovelace@engine.uk', ADMIN_PASSWORD: 'lovelace-engine-1' },
+      /^ADMIN_PASSWORD: is made of well-known words; .*openssl rand/,
+    ],
+    [{ BOOTSTRAP_API_KEY: 'a-key-of-my-own-making' }, /^BOOTSTRAP_API_KEY: must have at least 32 .*openssl rand/],
+    [{ BOOTSTRAP_API_KEY: 'my-secret-api-key-for-the-cache-123' }, /^BOOTSTRAP_API_KEY: is made of .*openssl rand/],
+    [{ BOOTSTRAP_API_KEY: `ck_live_${'0'.repeat(38)}` }, /^BOOTSTRAP_API_KEY: repeats itself; .*openssl rand/],
+    [{ DATABASE_URL: 'postgres://postgres:postgres@db/cache' }, /^DATABASE_URL: has the user name for .*openssl rand/],
+    [{ DATABASE_URL: 'postgres://cache:password123@db/cache' }, /^DATABASE_URL: has a password that .*openssl rand/],
+    [{ REDIS_URL: 'redis://:changeme@redis:6379' }, /^REDIS_URL: has a password that .*openssl rand/],
+    [
+      { REDIS_CLUSTER_NODES: 'rediss://a:b%40c@one:1,rediss://redis:redis@two:2' },
+      /^REDIS_CLUSTER_NODES: has .*openssl/,
+    ],
+    [{ ENCRYPTION_KEYS: `k1:${'A'.repeat(43)}=` }, /^ENCRYPTION_KEYS: k1 has too few different bytes; .*openssl rand/],
+    [{ ENCRYPTION_KEYS: `a:${SEQUENCE.toString('base64')}` }, /^ENCRYPTION_KEYS: a is a sequence .*openssl rand/],
+    [{ ENCRYPTION_KEYS: `a:${TEXT.toString('base64')}` }, /^ENCRYPTION_KEYS: a is a text, .*openssl rand/],
+  ])('%j is refused, with the command that makes a good one', (change, problem) => {
+    expect(problemsOf({ ...production, ...change })).toEqual([expect.stringMatching(problem)]);
+  });
+
+  test('what is too short is told once, with the command', () => {
+    const short = { JWT_SECRET: 'secret', ADMIN_PASSWORD: 'changeme', ENCRYPTION_KEYS: 'k1:AAAA' };
+    expect(problemsOf({ ...production, ...short })).toEqual([
+      expect.stringMatching(/^ADMIN_PASSWORD: must have at least 12 .*openssl rand/),
+      expect.stringMatching(/^JWT_SECRET: must have at least 32 .*openssl rand/),
+      expect.stringMatching(/^ENCRYPTION_KEYS: must be a list .*openssl rand/),
+    ]);
+  });
+
+  test('everything that is weak is told at once', () => {
+    const problems = problemsOf({
+      NODE_ENV: 'production',
+      JWT_SECRET: 'x'.repeat(40),
+      ADMIN_PASSWORD: 'password1234',
+      BOOTSTRAP_API_KEY: 'x'.repeat(40),
+      ENCRYPTION_KEYS: `k1:${'A'.repeat(43)},k2:${'A'.repeat(43)}`,
+    });
+    expect(problems).toHaveLength(5);
   });
 });
 

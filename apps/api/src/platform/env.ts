@@ -12,10 +12,8 @@ import {
   type RedisTls,
 } from '@cache-system/cache-engine';
 import { z } from 'zod';
+import { MAKE, MIN_PASSWORD_LENGTH, MIN_SECRET_LENGTH, productionProblems } from './production-secrets.js';
 
-/** Texts that stand in every guide and so protect nothing. */
-const WELL_KNOWN_SECRETS = /^(secret|changeme|change-me|password|admin|test|default|example|your[-_].*|(.)\2+)$/i;
-const MIN_SECRET_LENGTH = 32;
 const DEFAULT_DATA_DIR = '.data';
 
 const urlOf = (...schemes: string[]) =>
@@ -32,6 +30,9 @@ const addressOf = (parse: (text: string) => unknown) =>
       context.addIssue({ code: 'custom', message: error.message });
     }
   });
+
+const atLeast = (characters: number, make: string) =>
+  z.string().min(characters, `must have at least ${characters} characters; ${make}`);
 
 const file = z
   .string()
@@ -66,17 +67,25 @@ const environmentSchema = z.object({
     .transform((path) => resolve(path))
     .optional(),
   ADMIN_EMAIL: z.email('must be an e-mail address').default('admin@example.com'),
-  ADMIN_PASSWORD: z.string().min(12, 'must have at least 12 characters').optional(),
+  ADMIN_PASSWORD: atLeast(MIN_PASSWORD_LENGTH, MAKE.ADMIN_PASSWORD).optional(),
   BOOTSTRAP_API_KEY: z
     .string()
-    .regex(/^[\x21-\x7e]{20,128}$/, 'must be 20 to 128 printable ASCII characters without spaces')
+    .regex(/^[\x21-\x2d\x2f-\x7e]{20,128}$/, 'must be 20 to 128 printable ASCII characters without spaces and dots')
     .optional(),
-  JWT_SECRET: z.string().min(MIN_SECRET_LENGTH, `must have at least ${MIN_SECRET_LENGTH} characters`).optional(),
+  JWT_SECRET: atLeast(MIN_SECRET_LENGTH, MAKE.JWT_SECRET).optional(),
+  JWT_ACCEPTED_SECRETS: z
+    .string()
+    .transform((list) => list.split(','))
+    .refine((secrets) => secrets.every((secret) => secret.length >= MIN_SECRET_LENGTH), {
+      error: `must be a list of secrets, comma-separated, each of at least ${MIN_SECRET_LENGTH} characters`,
+    })
+    .optional(),
+  JWT_KEYS_FILE: file.optional(),
   ENCRYPTION_KEYS: z
     .string()
     .regex(
       /^[\w-]+:[A-Za-z0-9+/_-]{43}=?(,[\w-]+:[A-Za-z0-9+/_-]{43}=?)*$/,
-      'must be a list of id:key, comma-separated, each key 32 bytes in base64',
+      `must be a list of id:key, comma-separated, each key 32 bytes in base64; ${MAKE.ENCRYPTION_KEYS}`,
     )
     .optional(),
   LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
@@ -127,7 +136,7 @@ export function readEnvironment(variables: NodeJS.ProcessEnv): Environment {
   const parsed = environmentSchema.safeParse(given);
   const problems = [
     ...(parsed.error?.issues ?? []).map(({ path, message }) => `${path.join('.')}: ${message}`),
-    ...missingInProduction(given),
+    ...(given['NODE_ENV'] === 'production' ? productionProblems(given) : []),
     ...unusableDataDir(resolve(given['DATA_DIR'] ?? DEFAULT_DATA_DIR)),
   ];
   const redis = parsed.success ? readRedisSettings(parsed.data, problems) : undefined;
@@ -149,18 +158,6 @@ export function configSources(variables: NodeJS.ProcessEnv): ConfigSources {
 function withoutEmpty(variables: NodeJS.ProcessEnv): Record<string, string> {
   const set = Object.entries(variables).filter((entry): entry is [string, string] => Boolean(entry[1]));
   return Object.fromEntries(set);
-}
-
-function missingInProduction(given: Record<string, string>): string[] {
-  if (given['NODE_ENV'] !== 'production') return [];
-  const problems: string[] = [];
-  const make = 'make one with: openssl rand -base64 32';
-  for (const name of ['JWT_SECRET', 'ADMIN_PASSWORD']) {
-    const secret = given[name];
-    if (secret === undefined) problems.push(`${name}: is required in production; ${make}`);
-    else if (WELL_KNOWN_SECRETS.test(secret)) problems.push(`${name}: is a well-known text; ${make}`);
-  }
-  return problems;
 }
 
 function unusableDataDir(path: string): string[] {

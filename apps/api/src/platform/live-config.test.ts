@@ -110,3 +110,46 @@ describe('whoever follows the configuration', () => {
     expect(Object.isFrozen(live.current.cache.layers.l1)).toBe(true);
   });
 });
+
+describe('names that reach a prototype', () => {
+  const evil = '{"polluted":true,"enabled":false}';
+
+  test.each<[name: string, text: string]>([
+    ['p.json', `{"__proto__":${evil}}`],
+    ['p.json', `{"rate_limits":{"__proto__":${evil}}}`],
+    ['p.json', `{"constructor":{"prototype":${evil}}}`],
+    ['p.yaml', `__proto__: ${evil}`],
+    ['p.yaml', `rate_limits: {__proto__: ${evil}}`],
+    ['p.yaml', `a: &a ${evil}\nrate_limits: {<<: *a, __proto__: *a}`],
+    ['p.toml', '[__proto__]\npolluted = true'],
+    ['p.toml', '[rate_limits.__proto__]\nenabled = false'],
+    ['p.toml', 'constructor.prototype.polluted = true'],
+  ])('in %s change nothing: %s', (name, text) => {
+    try {
+      expect(read({}, [name, text])).toEqual(read());
+    } catch (error) {
+      expect(error).toBeInstanceOf(StartRefused);
+    }
+    expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
+    expect(read().rate_limits.enabled).toBe(true);
+  });
+
+  test.each([
+    '__proto__.polluted',
+    'constructor.prototype.polluted',
+    'server.__proto__.polluted',
+    'server.constructor.prototype.polluted',
+    'rate_limits.__proto__.enabled',
+    'rate_limits.__proto__',
+  ])('in the environment change nothing: %s', (path) => {
+    for (const text of ['true', evil]) {
+      try {
+        expect(read({ [path]: text })).toEqual(read());
+      } catch (error) {
+        expect(error).toBeInstanceOf(StartRefused);
+      }
+    }
+    expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
+    expect(read().rate_limits.enabled).toBe(true);
+  });
+});

@@ -1,7 +1,11 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { AuditHeadLog } from './audit/audit-head-log.js';
+import { AuditLog } from './audit/audit-log.js';
 import { Drain } from './drain.js';
 import type { Environment } from './env.js';
+import { Cors } from './http/cors.js';
+import { Overload } from './http/overload.js';
 import { LiveConfig } from './live-config.js';
 import type { Database } from './postgres/database.js';
 import { Secrets } from './secrets.js';
@@ -29,7 +33,11 @@ export class PlatformModule {
       { provide: DATABASE, useValue: database },
       { provide: DataSource, useValue: database.source },
       { provide: Traffic, useValue: traffic },
+      AuditHeadLog,
+      AuditLog,
+      Cors,
       Drain,
+      Overload,
     ];
     return { module: PlatformModule, global: true, providers, exports: providers };
   }

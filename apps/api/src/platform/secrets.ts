@@ -4,41 +4,55 @@ import { join } from 'node:path';
 import { type KeyRing, MalformedKeyRing, parseKeyRing } from '@cache-system/cache-engine';
 import { z } from 'zod';
 import { type Environment, StartRefused } from './env.js';
+import { type TokenKeys, tokenKeys } from './token-keys.js';
 
 const keptSchema = z.object({ jwt_secret: z.string().min(32).optional(), encryption_keys: z.string().optional() });
 type Kept = z.infer<typeof keptSchema>;
 
 export class Secrets {
   constructor(
-    /** Signs the access tokens. Nodes that share users must share it: set JWT_SECRET there. */
-    readonly jwtSecret: string,
+    /** Of the access tokens. Nodes that share users must share them: set JWT_SECRET or JWT_KEYS_FILE there. */
+    readonly tokenKeys: TokenKeys,
     /** Encrypts entries. Nodes that share entries must share it: set ENCRYPTION_KEYS. None: nothing is encrypted. */
     readonly encryptionKeys: KeyRing | undefined,
   ) {}
 }
 
 /**
- * The secrets from the environment; those not given there are made once and kept in DATA_DIR. In production keys of
- * entries are not made: entries would be lost with the disk of one node.
+ * The secrets from the environment; those not given there are made once and kept in DATA_DIR, except in production: the
+ * disk of one node is no place for what all nodes need, nor for what nobody has chosen.
+ * @throws StartRefused
  */
-export function readSecrets({ JWT_SECRET, ENCRYPTION_KEYS, NODE_ENV, DATA_DIR }: Environment): Secrets {
+export function readSecrets(environment: Environment): Secrets {
+  const { JWT_SECRET, JWT_ACCEPTED_SECRETS = [], JWT_KEYS_FILE, ENCRYPTION_KEYS, NODE_ENV, DATA_DIR } = environment;
   const path = join(DATA_DIR, 'secrets.json');
   const kept = readKept(path);
-  const jwtSecret = JWT_SECRET ?? kept.jwt_secret ?? randomBytes(32).toString('base64');
+  const isProduction = NODE_ENV === 'production';
+  if (isProduction && ENCRYPTION_KEYS === undefined && kept.encryption_keys !== undefined) {
+    throw new StartRefused([
+      `ENCRYPTION_KEYS: is required in production, as entries are encrypted with keys that were made in ${path}: set it to what "encryption_keys" is there, or delete the file to lose those entries`,
+    ]);
+  }
+  const madeSecret = isProduction || JWT_KEYS_FILE !== undefined ? undefined : randomBytes(32).toString('base64');
+  const jwtSecret = JWT_SECRET ?? (isProduction ? undefined : kept.jwt_secret) ?? madeSecret;
   const encryptionKeys =
     ENCRYPTION_KEYS ??
     kept.encryption_keys ??
-    (NODE_ENV === 'production' ? undefined : `local:${randomBytes(32).toString('base64')}`);
+    (isProduction ? undefined : `local:${randomBytes(32).toString('base64')}`);
   const toKeep: Kept = {
     ...kept,
-    ...(JWT_SECRET === undefined && { jwt_secret: jwtSecret }),
+    ...(JWT_SECRET === undefined && jwtSecret !== undefined && { jwt_secret: jwtSecret }),
     ...(ENCRYPTION_KEYS === undefined && encryptionKeys !== undefined && { encryption_keys: encryptionKeys }),
   };
   if (JSON.stringify(toKeep) !== JSON.stringify(kept)) {
     writeFileSync(`${path}.new`, JSON.stringify(toKeep), { mode: 0o600 });
     renameSync(`${path}.new`, path);
   }
-  return new Secrets(jwtSecret, encryptionKeys === undefined ? undefined : readKeyRing(encryptionKeys));
+  const secrets = [...(jwtSecret === undefined ? [] : [jwtSecret]), ...JWT_ACCEPTED_SECRETS];
+  return new Secrets(
+    tokenKeys(secrets, JWT_KEYS_FILE),
+    encryptionKeys === undefined ? undefined : readKeyRing(encryptionKeys),
+  );
 }
 
 function readKeyRing(text: string): KeyRing {

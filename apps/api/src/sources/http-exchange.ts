@@ -1,7 +1,7 @@
 import { type Agent, type Dispatcher, request } from 'undici';
 import { AttemptFailed } from './calls.js';
 import { type HeaderFields, headerText } from './freshness.js';
-import { AddressForbidden, ConnectFailed } from './guarded-agent.js';
+import { AddressForbidden, ConnectFailed } from '../platform/outgoing/guarded-agent.js';
 import { SourceRefused, SourceUnavailable } from './source.js';
 
 const MAX_REDIRECTS = 5;

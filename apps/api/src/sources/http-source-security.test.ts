@@ -1,4 +1,4 @@
-import type { Resolve } from './guarded-agent.js';
+import type { Resolve } from '../platform/outgoing/guarded-agent.js';
 import { type HttpOrigin, startHttpOrigin } from '../../test/support/http-origin.js';
 import { openHttpSource } from './http-source.js';
 import type { Source } from './source.js';
@@ -37,18 +37,41 @@ const redirect = (location: string, status = 302) => ({ status, headers: { locat
 const FORBIDDEN = { reason: 'forbidden_address' };
 
 describe('an address that is not public', () => {
-  test.each(['127.0.0.1', '127.1', '0x7f000001', '2130706433', '0177.0.0.1', '[::ffff:127.0.0.1]', 'localhost'])(
-    'is not connected to, spelled %s',
-    async (host) => {
-      const source = open(`http://${host}:${origin.port}/{key}`, { allowedHosts: [] });
-      expect(await failure(load(source))).toMatchObject(FORBIDDEN);
-      expect(origin.requests).toHaveLength(0);
-    },
-  );
+  test.each([
+    '127.0.0.1',
+    '127.1',
+    '127.0.0.1.',
+    '0x7f000001',
+    '0x7F.0.0.0x1',
+    '2130706433',
+    '0177.0.0.1',
+    '017700000001',
+    '１２７.0.0.1',
+    '127%2E0.0.1',
+    '0.0.0.0',
+    '[::]',
+    '[::1]',
+    '[::ffff:127.0.0.1]',
+    '[::ffff:7f00:1]',
+    '[0:0:0:0:0:ffff:7f00:0001]',
+    '[64:ff9b::7f00:1]',
+    '[2002:7f00:1::]',
+    'localhost',
+  ])('is not connected to, spelled %s', async (host) => {
+    const source = open(`http://${host}:${origin.port}/{key}`, { allowedHosts: [] });
+    expect(await failure(load(source))).toMatchObject(FORBIDDEN);
+    expect(origin.requests).toHaveLength(0);
+  });
 
-  test.each([METADATA, 'http://[::1]/', 'http://[fe80::1]/', 'http://10.0.0.1/', 'http://0/'])(
-    'is refused: %s',
-    async (url) => expect(await failure(load(open(`${url}{key}`, { allowedHosts: [] })))).toMatchObject(FORBIDDEN),
+  test.each([
+    METADATA,
+    'http://[fd00::1]/',
+    'http://[fe80::1]/',
+    'http://10.0.0.1/',
+    'http://0/',
+    'http://2852039166/',
+  ])('is refused: %s', async (url) =>
+    expect(await failure(load(open(`${url}{key}`, { allowedHosts: [] })))).toMatchObject(FORBIDDEN),
   );
 
   test('is connected to when it is allowed by host, host:port, or network', async () => {

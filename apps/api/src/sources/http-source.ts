@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { addressPolicy } from './allowed-hosts.js';
+import { addressPolicy } from '../platform/outgoing/allowed-hosts.js';
 import { AttemptFailed, Calls } from './calls.js';
 import { headerText, ttlOf } from './freshness.js';
-import { guardedAgent, type Resolve, resolveBySystem } from './guarded-agent.js';
+import { guardedAgent, type Resolve, resolveBySystem } from '../platform/outgoing/guarded-agent.js';
 import { type Answer, discard, exchange, type HttpRequest, retryAfterSeconds } from './http-exchange.js';
 import { ACCEPT_ENCODING, BodyTooLarge, readBody, UnknownEncoding } from './response-body.js';
 import { type LoadResult, type Source, SourceRefused, SourceUnavailable, type StoredValue } from './source.js';

@@ -17,12 +17,16 @@ export interface Ask {
 
 /** Speaks HTTP without improving what it is given: paths, bodies and headers go out as they are. */
 export class Client {
-  private readonly agent = new Agent({ keepAlive: true, maxSockets: 64 });
+  private readonly agent;
 
+  /** @param from the address that requests come from: any of 127.0.0.0/8 */
   constructor(
     readonly url: string,
     readonly headers: Readonly<Record<string, string>> = {},
-  ) {}
+    from?: string,
+  ) {
+    this.agent = new Agent({ keepAlive: true, maxSockets: 64, ...(from !== undefined && { localAddress: from }) });
+  }
 
   /** The same client with another credential. */
   with(headers: Readonly<Record<string, string>>): Client {

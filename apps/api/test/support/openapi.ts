@@ -51,6 +51,8 @@ export const documentSchema = z.looseObject({
   }),
 });
 
+type ApiDocument = z.infer<typeof documentSchema>;
+
 export interface Operation extends z.infer<typeof operationSchema> {
   readonly method: string;
   readonly path: string;
@@ -60,6 +62,24 @@ export interface Operation extends z.infer<typeof operationSchema> {
 export function pathToNothing({ path }: Operation): string {
   const isStream = path === '/v1/cache/events';
   return `${path.replace(/\{\w+\}/g, 'not-there')}${isStream ? '?not-there=1' : ''}`;
+}
+
+/** The query without which an operation on many entries does nothing, so that it means all of them. */
+export function queryOfAll({ parameters }: Operation): string {
+  return parameters.some(({ in: where, name }) => where === 'query' && name === 'pattern') ? '?pattern=*' : '';
+}
+
+/** A body that an operation takes, as the document shows it; undefined where it takes none. */
+export function exampleBody({ requestBody }: Operation, { components: { schemas } }: ApiDocument): unknown {
+  const { example, examples = {}, schema } = requestBody?.content['application/json'] ?? {};
+  if (example !== undefined) return example;
+  const [shown] = Object.values(examples) as { value?: unknown }[];
+  if (shown) return shown.value;
+  const component = schemas[schema?.$ref?.split('/').at(-1) ?? ''] as
+    { example?: unknown; properties?: Record<string, { example?: unknown }> } | undefined;
+  if (component?.example !== undefined) return component.example;
+  const fields = Object.entries(component?.properties ?? {}).filter(([, field]) => field.example !== undefined);
+  return requestBody && Object.fromEntries(fields.map(([name, field]) => [name, field.example]));
 }
 
 /** Every operation of the document that the service publishes. */

@@ -24,6 +24,7 @@ import {
 } from '../mutation.js';
 import { doubles } from './doubles.js';
 import { LmdbOutbox } from './lmdb-outbox.js';
+import { LmdbSpace } from './lmdb-space.js';
 
 /** The last revision and the number of the last page of the journal, both `f64`. */
 const COUNTERS = Buffer.from('revision');
@@ -53,18 +54,20 @@ export class LmdbLayer implements Layer, Journal {
   private readonly leases: Database<Buffer, Buffer>;
   /** A ring of pages, by number modulo its length: `f64` number, then the text of the page (see `Journal`). */
   private readonly journal: Database<Buffer, Buffer>;
+  private readonly space: LmdbSpace;
   private readonly sweeper: NodeJS.Timeout;
   private lastSweep: Promise<unknown> = Promise.resolve();
 
   constructor(path: string) {
     const binary = { encoding: 'binary', keyEncoding: 'binary' } as const;
-    this.root = open<Buffer, Buffer>({ path, maxDbs: 9, ...binary });
+    this.root = open<Buffer, Buffer>({ path, maxDbs: 10, ...binary });
     this.entries = this.root.openDB({ name: 'entries', ...binary });
     this.expiries = this.root.openDB({ name: 'expiries', ...binary });
     this.counters = this.root.openDB({ name: 'counters', ...binary });
     this.leases = this.root.openDB({ name: 'leases', ...binary });
     this.journal = this.root.openDB({ name: 'journal', ...binary });
     this.outbox = new LmdbOutbox(this.root);
+    this.space = new LmdbSpace(this.root, this.entries, () => this.counters.getBinary(COUNTERS)?.readDoubleBE());
     this.sweeper = setInterval(() => {
       // One that fails is tried again with the next.
       this.lastSweep = this.removeExpired().catch(() => undefined);
@@ -138,6 +141,11 @@ export class LmdbLayer implements Layer, Journal {
     return Promise.resolve({ heads, cursor: undefined });
   }
 
+  usedBytes(namespace: string): Promise<number> {
+    this.root.resetReadTxn();
+    return Promise.resolve(this.space.usedBytes(namespace));
+  }
+
   check(): Promise<void> {
     this.counters.getBinary(COUNTERS);
     return Promise.resolve();
@@ -162,6 +170,7 @@ export class LmdbLayer implements Layer, Journal {
 
   private writeCounters({ revision, page }: { revision: number; page: number }): void {
     void this.counters.put(COUNTERS, doubles(revision, page));
+    this.space.noteRevision(revision);
   }
 
   private writePage(number: number, changes: string): void {
@@ -175,7 +184,10 @@ export class LmdbLayer implements Layer, Journal {
     const lease = this.readLease(key, mutation);
     const text = mutation.kind === 'increment' && stored ? shortText(stored) : undefined;
     const known: Known = { stored, text, lease };
-    const outcome = decide(mutation, known, revision, nowMs);
+    const decided = decide(mutation, known, revision, nowMs);
+    const content = 'stamp' in decided ? contentAfter(mutation, decided, stored) : undefined;
+    const bytes = content && 'stamp' in decided ? encodeEntry(content, decided.stamp) : undefined;
+    const outcome = bytes ? this.space.admit(mutation, decided, storedBytes, bytes) : decided;
     if (outcome.status === 'leased' && mutation.kind === 'lease') {
       void this.leases.put(key, doubles(revision, nowMs + mutation.leaseMs));
     } else if (lease && endsLease(mutation, outcome)) {
@@ -184,6 +196,7 @@ export class LmdbLayer implements Layer, Journal {
     if (outcome.status === 'removed') {
       this.forgetExpiry(key, stored);
       void this.entries.remove(key);
+      this.space.change(key, storedBytes, undefined);
       changes.push(journalLine(MARKS.removed, revision, mutation.key));
     }
     if (!('stamp' in outcome)) return outcome;
@@ -191,15 +204,14 @@ export class LmdbLayer implements Layer, Journal {
       changes.push(journalLine(MARKS.expired, revision, mutation.key));
     }
     changes.push(journalLine(MARKS[outcome.status], revision, mutation.key));
-    const content = contentAfter(mutation, outcome, stored);
-    if (content) {
-      const bytes = encodeEntry(content, outcome.stamp);
+    if (bytes) {
       void this.entries.put(key, bytes);
+      this.space.change(key, storedBytes, bytes);
       if (mutation.kind === 'put' && mutation.noted) this.outbox.note(key, bytes, nowMs);
     } else if (storedBytes) {
-      const bytes = Buffer.from(storedBytes);
-      writeStamp(bytes, outcome.stamp);
-      void this.entries.put(key, bytes);
+      const touched = Buffer.from(storedBytes);
+      writeStamp(touched, outcome.stamp);
+      void this.entries.put(key, touched);
     }
     this.forgetExpiry(key, stored);
     if (outcome.stamp.expiresAtMs !== 0) void this.expiries.put(expiryKey(outcome.stamp.expiresAtMs, key), NO_BYTES);
@@ -234,6 +246,7 @@ export class LmdbLayer implements Layer, Journal {
         // The entry may have been stored anew since the keys were read: its own header decides.
         if (bytes && isExpired(bytes.readDoubleBE(HEADER.offsets.expiresAt), nowMs)) {
           void this.entries.remove(key);
+          this.space.change(key, bytes, undefined);
           changes.push(journalLine(MARKS.expired, ++counters.revision, key.toString()));
         }
         void this.expiries.remove(expiry);

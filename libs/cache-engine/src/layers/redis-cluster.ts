@@ -22,6 +22,8 @@ import {
   ServerClock,
   wasRefused,
 } from './redis-protocol.js';
+import { ClusterSpace, type Moved } from './cluster-space.js';
+import { evictedOf } from './redis-recount.js';
 import { namesOf, type OutboxPlace, placeOf } from './outbox-places.js';
 import { type OutboxServer, RedisOutbox } from './redis-outbox.js';
 import { APPLY_SCRIPT } from './redis-script.js';
@@ -34,6 +36,8 @@ const LOOK_FOR_OUTBOXES_MS = 15_000;
 const SLOTS_AT_A_TIME = 512;
 /** Where a scan is to go on: the id of a master, and a position of its SCAN. */
 const CURSOR = /^[0-9a-f]{40}:\d{1,20}$/;
+/** What `APPLY_SCRIPT` answers at its end: how the entry has moved, and the time. */
+const MOVED = [-6, -1] as const;
 /** A replica that has not answered by then is frozen rather than slow; its master is asked. */
 const REPLICA_PATIENCE_MS = 100;
 
@@ -53,16 +57,19 @@ export interface ReplicaReads {
 export class RedisClusterLayer implements Layer, ReplicatedLayer {
   readonly outbox: Outbox;
   private readonly clocks = new Map<RedisServer, ServerClock>();
+  private readonly space: ClusterSpace;
 
   /**
    * @param patienceMs how long a command is tried again while its slot is moved or taken over
    * @param replicaReads reads come from masters alone without it
+   * @param onMissingRights as in `RedisLayer`
    */
   constructor(
     private readonly cluster: RedisCluster,
     private readonly announcer: Announcer | undefined,
     private readonly patienceMs: () => number,
     private readonly replicaReads?: ReplicaReads,
+    onMissingRights?: (commands: readonly string[]) => void,
   ) {
     this.outbox = new RedisOutbox({
       lookEveryMs: LOOK_FOR_OUTBOXES_MS,
@@ -71,6 +78,27 @@ export class RedisClusterLayer implements Layer, ReplicatedLayer {
       nameFor: (key) => String(slotOf(redisKey(key))),
       onServers: () => cluster.topology.flatMap(({ ranges: [first] }) => (first ? [String(first[0])] : [])),
     });
+    this.space = new ClusterSpace(
+      {
+        send: (key, command) => this.run(slotOf(key), false, (server, options) => server.send(command, options)),
+        run: (script, key, args) =>
+          this.run(slotOf(key), false, (server, options) => server.run(script, [key], args, options)),
+        evictedKeys: async () => {
+          const infos = cluster.topology.map(({ ranges: [first] }) =>
+            this.run(first?.[0] ?? 0, true, (server) => server.send(['INFO', 'stats'])),
+          );
+          return (await Promise.all(infos)).reduce<number>((sum, info) => sum + evictedOf(String(info)), 0);
+        },
+        walks: () =>
+          cluster.topology.map(({ ranges: [first] }) => (position, count) => {
+            const command = ['SCAN', position, 'MATCH', prefixPattern(''), 'COUNT', String(count)];
+            return this.run(first?.[0] ?? 0, true, (server) => server.send(command));
+          }),
+      },
+      patienceMs,
+      onMissingRights,
+    );
+    cluster.onServerChange(() => this.space.doubt());
   }
 
   partitionOf(key: string): string {
@@ -130,6 +158,10 @@ export class RedisClusterLayer implements Layer, ReplicatedLayer {
     };
   }
 
+  usedBytes(namespace: string): Promise<number | undefined> {
+    return this.space.usedBytes(namespace);
+  }
+
   async check(partition?: string): Promise<void> {
     if (partition === NO_SHARD && !this.cluster.isComplete) throw new SlotUnserved('some slots have no node');
     const shards = this.cluster.topology.filter(({ master }) => partition === undefined || master.id === partition);
@@ -178,9 +210,10 @@ export class RedisClusterLayer implements Layer, ReplicatedLayer {
     );
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     for (const clock of this.clocks.values()) clock.stop();
-    return this.cluster.close();
+    await this.space.close();
+    await this.cluster.close();
   }
 
   /** Slots in which writes are noted: that cannot be asked of a server at once. */
@@ -229,15 +262,26 @@ export class RedisClusterLayer implements Layer, ReplicatedLayer {
     return this.run(slot, false, (server, options) => this.applyAt(server, this.clockOf(server), options, mutation));
   }
 
-  private async applyAt(
+  private applyAt(
     server: Pick<RedisServer, 'run'>,
     clock: ServerClock,
     options: SendOptions,
     mutation: Mutation,
   ): Promise<Outcome> {
+    return this.space.count(mutation, (counted, tallies) => this.runAt(server, clock, options, counted, tallies));
+  }
+
+  private async runAt(
+    server: Pick<RedisServer, 'run'>,
+    clock: ServerClock,
+    options: SendOptions,
+    mutation: Mutation,
+    tallies: string,
+  ): Promise<{ outcome: Outcome; moved: Moved }> {
     const sequence = this.announcer?.begin();
     const args: (string | Buffer)[] =
       sequence === undefined ? ['', ''] : [this.announcer?.channel ?? '', this.announcer?.head(sequence) ?? ''];
+    args.push('', tallies);
     pushArguments(args, mutation);
     const keys = [redisKey(mutation.key)];
     if (isNoted(mutation)) keys.push(...namesOf(placeOf(slotOf(redisKey(mutation.key)))));
@@ -248,9 +292,10 @@ export class RedisClusterLayer implements Layer, ReplicatedLayer {
       clock.note(reply.at(-1) ?? sentAtMs, sentAtMs);
       const [outcome] = readOutcomes(reply, [mutation], clock);
       if (!outcome) throw new Error('the script answered nothing');
-      return outcome;
+      return { outcome, moved: reply.slice(...MOVED) };
     } catch (error) {
       if (sequence !== undefined) this.announcer?.settle(sequence, wasRefused(error) ? 'never' : 'unknown');
+      if (!wasRefused(error)) this.space.doubt();
       throw layerError(error);
     }
   }

@@ -23,6 +23,7 @@ const STATUSES = [
   'released',
   'taken',
   'unproven',
+  'full',
 ] as const;
 const NO_BYTES = Buffer.alloc(0);
 const CLOCK_INTERVAL_MS = 10_000;
@@ -54,7 +55,8 @@ export function isNoted(mutation: Mutation): boolean {
 
 /** The arguments of `APPLY_SCRIPT` for one mutation. */
 export function pushArguments(args: (string | Buffer)[], mutation: Mutation): void {
-  args.push(KINDS[mutation.kind] + (isNoted(mutation) ? NOTED : ''), conditionArgument(mutation.condition));
+  const limit = 'limitBytes' in mutation ? (mutation.limitBytes ?? '') : '';
+  args.push(`${KINDS[mutation.kind]}${isNoted(mutation) ? NOTED : ''}${limit}`, conditionArgument(mutation.condition));
   switch (mutation.kind) {
     case 'put': {
       const { preamble, body } = encodeContent(mutation.content);
@@ -90,6 +92,7 @@ export function readOutcomes(reply: readonly number[], mutations: readonly Mutat
     const [revision, version, createdAtMs, updatedAtMs] = [next(), next(), next(), next()];
     const endsAtMs = clock.toOwn(next());
     if (status === 'unproven') return { status, revision, version };
+    if (status === 'full') return { status, revision, usedBytes: version };
     if (status === 'taken') return { status, revision, leaseEndsMs: endsAtMs };
     if (status !== 'created' && status !== 'updated' && status !== 'touched') return { status, revision };
     const stamp = { version, revision, createdAtMs, updatedAtMs, expiresAtMs: endsAtMs };

@@ -1,5 +1,6 @@
 import { FLAG_CONDITIONAL, HEADER } from '../entry.js';
 import { ITEM_BYTES, OWN_FOR_MS } from '../outbox.js';
+import { SPACE } from './redis-space-script.js';
 
 /** For so long a removed key remembers its last revision. More than clocks of a master and its successor differ. */
 const REMEMBER_MS = 10_000;
@@ -9,11 +10,13 @@ const REMEMBER_MS = 10_000;
  * step: nobody can see a change that was not announced. Each is a line of its mark (see `MARKS`), its revision and key.
  *
  * KEYS: the key of each mutation; then the names of the outbox (see `OutboxPlace`), where a mutation concerns it.
- * ARGV: the channel of the announcement and its head; then for each mutation its kind (see `KINDS`), with `n` behind it
- * where the write is to be noted in the outbox; its condition (see
+ * ARGV: the channel of the announcement and its head; two that `SPACE` tells of; then for each mutation its kind (see
+ * `KINDS`), with `n` behind it where the write is to be noted in the outbox, and the bytes that its namespace may take,
+ * where it is not to grow beyond; its condition (see
  * `conditionArgument`), its ttl in milliseconds, the first eight bytes of the entry, and its attributes and payload
  * (increment: the numbers `by initial initialTtl`; release: the token).
- * Answers for each mutation its status (see `STATUSES`), revision, version, creation, update and expiry.
+ * Answers for each mutation its status (see `STATUSES`), revision, version (of a full namespace: its bytes), creation,
+ * update and expiry; then what `account` was told, and the time.
  *
  * Revisions are the time of the server in microseconds, or one more than the last revision of the key where that is
  * later: a hybrid logical clock (Kulkarni et al., OPODIS 2014) with the key as the unit. They need no key of their own,
@@ -22,13 +25,16 @@ const REMEMBER_MS = 10_000;
  * Expiry is by the clock of the server, so that the clocks of the nodes do not matter.
  */
 export const APPLY_SCRIPT = `
-local time = redis.call('TIME')
-local micros = time[1] * 1000000 + time[2]
-local now = math.floor(micros / 1000)
+${SPACE}
 local ABSENT = string.char(${HEADER.layout}, ${HEADER.absent}, 0, 0, 0, 0, 0, ${HEADER.bytes})
 
 local function stamp(version, revision, created, updated, expires)
   return struct.pack('>dddddddd', version, revision, created, updated, expires, 0, 0, 0)
+end
+
+-- The first bytes of an entry, saying in which tally it is.
+local function tallied(preamble)
+  return string.sub(preamble, 1, ${HEADER.offsets.tally}) .. string.char(newest) .. string.sub(preamble, ${HEADER.offsets.tally + 2}, ${HEADER.offsets.version})
 end
 
 local function isConditional(preamble)
@@ -67,13 +73,19 @@ local function answer(status, revision, version, created, updated, expires)
   out[n + 4], out[n + 5], out[n + 6] = created or 0, updated or 0, expires or 0
 end
 
-local count = (#ARGV - 2) / 5
+-- Whether a value of so many bytes makes its namespace grow beyond what it may take. What gets smaller never does.
+local function overfills(key, version, length, limit)
+  local growth = #key - 8 + ${HEADER.bytes} + length - (version and bytesOf(key) or 0)
+  return growth > 0 and usedBy(key) + growth > limit
+end
+
+local count = (#ARGV - 4) / 5
 local records, waiting, dead, due = KEYS[count + 1], KEYS[count + 2], KEYS[count + 3], KEYS[count + 4]
 
 for i = 1, count do
   local key = KEYS[i]
-  local at = i * 5 - 2
-  local kind, isNoted = string.sub(ARGV[at], 1, 1), #ARGV[at] > 1
+  local at = i * 5
+  local kind, isNoted, limit = string.sub(ARGV[at], 1, 1), string.sub(ARGV[at], 2, 2) == 'n', tonumber(string.match(ARGV[at], '%d+$'))
   local condition, ttl = ARGV[at + 1], tonumber(ARGV[at + 2])
   local preamble, payload = ARGV[at + 3], ARGV[at + 4]
   local header = redis.call('GETRANGE', key, 0, ${HEADER.bytes - 1})
@@ -100,6 +112,12 @@ for i = 1, count do
     local by, initial, initialTtl = string.match(payload, '^(%S+) (%S+) (%S+)$')
     payload, ttl = string.format('%.0f', tonumber(by) + tonumber(initial)), tonumber(initialTtl)
   end
+  local tally, bytesBefore, endsBefore = 0, 0, 0
+  if version and newest > 0 and (kind == 'p' or kind == 'i' or kind == 'r' or kind == 't') then
+    tally, bytesBefore, endsBefore = string.byte(header, ${HEADER.offsets.tally + 1}), bytesOf(key), ending(expires, previous)
+  end
+  -- Before anything is written: where a sheet cannot be read nothing is.
+  if kind == 'p' or kind == 'i' or version and (kind == 'r' or kind == 't') then openSheets(key) end
   if kind == 'g' then
     answer(11, revision, version)
   elseif condition ~= '' and not holds(condition, version, lease) then
@@ -112,6 +130,7 @@ for i = 1, count do
       -- A server that is full takes nothing, and yet what is in it must go.
       if type(told) == 'table' and told.err then redis.call('DEL', key) end
     end
+    if version then account(key, tally, bytesBefore, endsBefore, 0, 0) end
     mark = version and 'd' or 'n'
     answer(version and 3 or 5, revision)
   elseif kind == 'l' then
@@ -139,13 +158,16 @@ for i = 1, count do
     end
   elseif kind == 't' and not version then
     answer(5, revision)
+  elseif limit and newest > 0 and overfills(key, version, #payload, limit) then
+    answer(12, revision, usedBy(key))
   else
     local later = kind == 't' and string.find(condition, 'x', 1, true) and (expires == 0 or ttl > 0 and expires >= now + ttl)
     local keep = version and (ttl < 0 or later)
     if not keep then expires = ttl > 0 and now + ttl or 0 end
     if kind == 't' then
       mark = 't'
-      redis.call('SETRANGE', key, ${HEADER.offsets.version}, stamp(version, revision, created, updated, expires))
+      redis.call('SETRANGE', key, 0, tallied(header) .. stamp(version, revision, created, updated, expires))
+      account(key, tally, bytesBefore, endsBefore, bytesBefore, ending(expires, revision))
       if not keep then
         if ttl > 0 then redis.call('PEXPIRE', key, ttl) else redis.call('PERSIST', key) end
       end
@@ -153,7 +175,7 @@ for i = 1, count do
     else
       mark = version and 'u' or 'c'
       created = created or now
-      local entry = preamble .. stamp(revision, revision, created, now, expires) .. payload
+      local entry = tallied(preamble) .. stamp(revision, revision, created, now, expires) .. payload
       -- Before the entry: where this is refused there must not be one without the other.
       if isNoted then
         redis.call('HSET', records, string.sub(key, 9), '\\0\\0' .. entry)
@@ -168,6 +190,7 @@ for i = 1, count do
       else
         redis.call('SET', key, entry)
       end
+      account(key, tally, bytesBefore, endsBefore, #key - 8 + #entry, ending(expires, revision))
       answer(status, revision, revision, created, now, expires)
       if kind == 'i' then out[#out + 1] = tonumber(payload) end
     end
@@ -175,6 +198,8 @@ for i = 1, count do
   if mark then changes[#changes + 1] = string.format('\\n%s%.0f ', mark, revision) .. string.sub(key, 9) end
 end
 if ARGV[1] ~= '' then redis.call('PUBLISH', ARGV[1], ARGV[2] .. table.concat(changes)) end
+settle()
+if place == '' then for _, number in ipairs(moved) do out[#out + 1] = number end end
 out[#out + 1] = now
 return out
 `;

@@ -20,22 +20,37 @@ import {
 } from './redis-protocol.js';
 import { namesOf, ONE_PLACE } from './outbox-places.js';
 import { type OutboxPlaces, RedisOutbox } from './redis-outbox.js';
+import { evictedOf, Recount, SPACE_PLACE } from './redis-recount.js';
 import { APPLY_SCRIPT, COPY_SCRIPT } from './redis-script.js';
+import { USED_SCRIPT, VISIT_SCRIPT } from './redis-space-script.js';
+import { SpaceRights } from './space-rights.js';
 
 const APPLY = redisScript(APPLY_SCRIPT);
 const COPY = redisScript(COPY_SCRIPT);
+const VISIT = redisScript(VISIT_SCRIPT);
+const USED = redisScript(USED_SCRIPT);
+const SPACE_HEAD = ['', '', SPACE_PLACE, ''] as const;
+/** In place of the place: nothing is counted then. */
+const NOT_COUNTED = '';
 const ALL = 'all';
 
 /** Entries in a Redis server that all nodes share. Commands fail at once while there is no connection. */
 export class RedisLayer implements Layer, CopyLayer {
   readonly outbox: Outbox;
   private readonly clock = new ServerClock();
+  private readonly rights: SpaceRights;
+  private readonly recount: Recount | undefined;
 
-  /** @param announcer tells the other nodes of every change; none where another layer does */
+  /**
+   * @param announcer tells the other nodes of every change; none where another layer does
+   * @param onMissingRights is told once which commands the user may not run, without which no namespace has a limit
+   */
   constructor(
     private readonly server: RedisServer,
     private readonly announcer?: Announcer,
+    onMissingRights?: (commands: readonly string[]) => void,
   ) {
+    this.rights = new SpaceRights((_, command) => server.send(command), onMissingRights);
     this.clock.follow((args) => server.send(args));
     const at: OutboxPlaces['at'] = (_, call) =>
       call(
@@ -48,6 +63,8 @@ export class RedisLayer implements Layer, CopyLayer {
       );
     const used = async () => ((await server.send<number>(['EXISTS', ONE_PLACE.records])) === 1 ? [ALL] : []);
     this.outbox = new RedisOutbox({ lookEveryMs: 1000, used, at, nameFor: () => ALL, onServers: () => [ALL] });
+    // What holds copies decides nothing: neither does it count.
+    this.recount = announcer && this.counting();
   }
 
   async getMany(keys: readonly string[]): Promise<readonly (Entry | undefined)[]> {
@@ -56,9 +73,11 @@ export class RedisLayer implements Layer, CopyLayer {
   }
 
   async applyMany(mutations: readonly Mutation[]): Promise<readonly Outcome[]> {
+    const isCounted = this.announcer !== undefined && (this.rights.granted ?? (await this.rights.ask()));
     const sequence = this.announcer?.begin();
     const args: (string | Buffer)[] =
       sequence === undefined ? ['', ''] : [this.announcer?.channel ?? '', this.announcer?.head(sequence) ?? ''];
+    args.push(isCounted ? SPACE_PLACE : NOT_COUNTED, '');
     for (const mutation of mutations) pushArguments(args, mutation);
     const keys = mutations.map(({ key }) => redisKey(key));
     if (mutations.some(isNoted)) keys.push(...namesOf(ONE_PLACE));
@@ -72,6 +91,12 @@ export class RedisLayer implements Layer, CopyLayer {
       if (sequence !== undefined) this.announcer?.settle(sequence, wasRefused(error) ? 'never' : 'unknown');
       throw layerError(error);
     }
+  }
+
+  async usedBytes(namespace: string): Promise<number | undefined> {
+    if (!(await this.rights.ask())) return undefined;
+    const bytes = await this.server.run<number>(USED, [redisKey(`${namespace}:`)], [...SPACE_HEAD]);
+    return bytes < 0 ? undefined : bytes;
   }
 
   async getCopies(keys: readonly string[], epoch: number): Promise<readonly (Entry | undefined)[]> {
@@ -127,9 +152,29 @@ export class RedisLayer implements Layer, CopyLayer {
     await this.server.send(['PING']);
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.clock.stop();
-    return this.server.close();
+    await this.recount?.close();
+    await this.server.close();
+  }
+
+  private counting(): Recount {
+    const { server } = this;
+    const recount = new Recount({
+      mayCount: () => this.rights.ask(),
+      send: (_, command) => server.send(command),
+      run: (script, key, args) => server.run(script, [key], args),
+      walks: () => [
+        (position, count) => server.send(['SCAN', position, 'MATCH', prefixPattern(''), 'COUNT', String(count)]),
+      ],
+      visit: async (keys) => {
+        if (keys.length > 0) await server.run(VISIT, keys, [...SPACE_HEAD]);
+      },
+      evictedKeys: async () => evictedOf(String(await server.send(['INFO', 'stats']))),
+      ready: () => Promise.resolve(),
+    });
+    server.onServerChange(() => recount.doubt());
+    return recount;
   }
 }
 

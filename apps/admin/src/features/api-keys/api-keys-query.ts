@@ -1,4 +1,4 @@
-import { apiKeyListSchema, createdApiKeySchema, type CreateApiKeyRequest } from '@cache-system/contracts';
+import { type ApiKey, apiKeyListSchema, createdApiKeySchema, type CreateApiKeyRequest } from '@cache-system/contracts';
 import { queryOptions, useMutation, useQueryClient } from '@tanstack/react-query';
 import { session } from '../session/session';
 
@@ -6,8 +6,18 @@ const PATH = '/v1/auth/api-keys';
 
 export const apiKeysQuery = queryOptions({
   queryKey: ['api-keys'],
-  queryFn: async ({ signal }) => (await session.request(PATH, { response: apiKeyListSchema, signal })).api_keys,
+  queryFn: ({ signal }) => everyPage(signal),
 });
+
+async function everyPage(signal: AbortSignal): Promise<ApiKey[]> {
+  const apiKeys: ApiKey[] = [];
+  for (let path = PATH; ;) {
+    const page = await session.request(path, { response: apiKeyListSchema, signal });
+    apiKeys.push(...page.api_keys);
+    if (page.cursor === null) return apiKeys;
+    path = `${PATH}?cursor=${encodeURIComponent(page.cursor)}`;
+  }
+}
 
 export function useCreateApiKey() {
   const queryClient = useQueryClient();

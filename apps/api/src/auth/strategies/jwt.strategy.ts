@@ -1,37 +1,40 @@
+import { TOKEN_ISSUER } from '@cache-system/contracts';
 import { Injectable } from '@nestjs/common';
 import { PassportStrategy } from '@nestjs/passport';
-import { ExtractJwt, Strategy } from 'passport-jwt';
-import { z } from 'zod';
-import { Secrets } from '../../platform/secrets.js';
-import { TOKEN_ALGORITHM, TOKEN_AUDIENCE, TOKEN_ISSUER } from '../access-tokens.js';
+import type { FastifyRequest } from 'fastify';
+import passport from 'passport';
+import { LiveConfig } from '../../platform/live-config.js';
+import { AccessTokens } from '../access-tokens.js';
+import { credentialIn } from '../presented-credential.js';
 import type { Principal } from '../principal.js';
 import { SessionsService } from '../sessions.service.js';
+import { OutsideTokens } from '../tokens/outside-tokens.js';
+import { readToken, TokenRefused } from '../tokens/token-text.js';
 
-const claimsSchema = z.object({
-  sub: z.string(),
-  sid: z.string(),
-  typ: z.literal('access'),
-  exp: z.number(),
-});
-
+/** Bearer tokens: of this service, and of an outside issuer. Which of them it is only decides whose keys are looked at. */
 @Injectable()
-export class AccessTokenStrategy extends PassportStrategy(Strategy, 'jwt') {
+export class AccessTokenStrategy extends PassportStrategy(passport.Strategy, 'jwt') {
   constructor(
+    private readonly accessTokens: AccessTokens,
+    private readonly outsideTokens: OutsideTokens,
     private readonly sessions: SessionsService,
-    secrets: Secrets,
+    private readonly config: LiveConfig,
   ) {
-    super({
-      jwtFromRequest: ExtractJwt.fromAuthHeaderAsBearerToken(),
-      secretOrKey: secrets.jwtSecret,
-      algorithms: [TOKEN_ALGORITHM],
-      issuer: TOKEN_ISSUER,
-      audience: TOKEN_AUDIENCE,
-    });
+    super();
   }
 
-  /** Called once signature, algorithm, issuer, audience and expiry are found good. */
-  async validate(claims: unknown): Promise<Principal | undefined> {
-    const parsed = claimsSchema.safeParse(claims);
-    return parsed.success ? this.sessions.principalOf(parsed.data) : undefined;
+  override authenticate({ headers }: Pick<FastifyRequest, 'headers'>): void {
+    this.validate(credentialIn(headers)?.text ?? '').then(
+      (principal) => (principal ? this.success(principal) : this.fail()),
+      (error: unknown) => (error instanceof TokenRefused ? this.fail(error) : this.error(error)),
+    );
+  }
+
+  /** @throws TokenRefused, ApiError */
+  async validate(text: string): Promise<Principal | undefined> {
+    const token = readToken(text);
+    if (token.issuer !== TOKEN_ISSUER) return this.outsideTokens.verify(token);
+    if (!this.config.current.security.authentication.methods.includes('jwt')) throw new TokenRefused();
+    return this.sessions.principalOf(await this.accessTokens.verify(token));
   }
 }

@@ -5,6 +5,7 @@ import {
   type Backplane,
   BatchedLayer,
   CopyTier,
+  type Entry,
   formatAddress,
   GuardedCopies,
   GuardedLayer,
@@ -46,6 +47,8 @@ export class Layers {
     readonly l2: SharedLayer | undefined,
     readonly l3: SharedLayer | undefined,
     readonly cluster: RedisCluster | undefined,
+    /** Where nodes keep together what is not an entry; undefined where this one is alone. */
+    readonly shared: RedisServer | RedisCluster | undefined,
     private readonly closers: readonly (() => Promise<void>)[],
   ) {}
 
@@ -76,13 +79,16 @@ function openEmbedded({ DATA_DIR }: Environment, config: LiveConfig): Layers {
   const backplane = new JournalBackplane(lmdb);
   const l2: SharedLayer = { type: 'embedded', check: () => guarded.check() };
   const tiers = new SharedTiers('L2', new BatchedLayer(guarded));
-  return new Layers(tiers, backplane, l2, undefined, undefined, [() => backplane.close(), () => guarded.close()]);
+  return new Layers(tiers, backplane, l2, undefined, undefined, undefined, [
+    () => backplane.close(),
+    () => guarded.close(),
+  ]);
 }
 
 async function openOnRedis(environment: Environment, config: LiveConfig): Promise<Layers> {
   const { server, database } = await connectRedis(environment, config);
   const announcer = new Announcer(`cache-bus:${database}`, environment.NODE_NAME);
-  const guarded = guardL2(new RedisLayer(server, announcer), config);
+  const guarded = guardL2(new RedisLayer(server, announcer, reportMissingRights), config);
   const backplane = await startBackplane(
     new RedisBackplane(server, announcer, leaseMs(config.current), reportTrust, reportDeafness()),
     config,
@@ -95,7 +101,10 @@ async function openOnRedis(environment: Environment, config: LiveConfig): Promis
     },
   };
   const tiers = new SharedTiers('L2', new BatchedLayer(guarded));
-  return new Layers(tiers, backplane, l2, undefined, undefined, [() => backplane.close(), () => guarded.close()]);
+  return new Layers(tiers, backplane, l2, undefined, undefined, server, [
+    () => backplane.close(),
+    () => guarded.close(),
+  ]);
 }
 
 async function openClustered(
@@ -109,12 +118,14 @@ async function openClustered(
   const l3Settings = () => config.current.cache.layers.l3;
   const backplane = new RedisBackplane(cluster, announcer, leaseMs(config.current), reportTrust, reportDeafness());
   const recent = recentChanges(backplane, () => 2 * MAX_REPLICA_LAG_MS);
-  const layer = new RedisClusterLayer(cluster, announcer, () => l3Settings().deadline_ms, {
+  const replicaReads = {
     maxLagMs: MAX_REPLICA_LAG_MS,
     enabled: () => l3Settings().consistency_level === 'eventual' && backplane.isTrusted(),
     // Of a key that is being moved to another master a replica has nothing any more, and does not say why.
-    accepts: (key, entry) => entry !== undefined && recent.allows(key, entry),
-  });
+    accepts: (key: string, entry: Entry | undefined) => entry !== undefined && recent.allows(key, entry),
+  };
+  const deadlineMs = () => l3Settings().deadline_ms;
+  const layer = new RedisClusterLayer(cluster, announcer, deadlineMs, replicaReads, reportMissingRights);
   const guarded = new GuardedLayer(layer, 'L3', l3Settings().deadline_ms);
   config.follow(({ cache }) => guarded.setDeadline(cache.layers.l3.deadline_ms));
   // Before this node is registered: one that is refused to start must not have been heard of.
@@ -134,6 +145,7 @@ async function openClustered(
       backplane,
       undefined,
       l3,
+      cluster,
       cluster,
       closers,
     );
@@ -161,7 +173,7 @@ async function openClustered(
     },
   };
   const tiers = new SharedTiers('L3', new BatchedLayer(guarded), { replicated: guarded, copies: tier });
-  return new Layers(tiers, backplane, l2, l3, cluster, [...closers, () => guardedCopies.close()]);
+  return new Layers(tiers, backplane, l2, l3, cluster, l2Server, [...closers, () => guardedCopies.close()]);
 }
 
 function guardL2(layer: LmdbLayer | RedisLayer, config: LiveConfig): GuardedLayer {
@@ -190,6 +202,10 @@ function recentChanges(backplane: Backplane, generationMs: () => number): Recent
 function reportTrust(trusted: boolean): void {
   if (trusted) log.info('hearing all nodes: L1 is trusted');
   else log.warn('not all nodes are heard: what L1 has is checked with the shared layer');
+}
+
+function reportMissingRights(commands: readonly string[]): void {
+  log.warn({ commands }, 'the Redis user may not run these commands: cache sizes are not counted, and not limited');
 }
 
 /** Once: it is so with every server, each time. */

@@ -1,37 +1,20 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import helmet from '@fastify/helmet';
 import fastifyStatic from '@fastify/static';
 import type { FastifyInstance } from 'fastify';
 import { ApiError } from './api-error.js';
+import { PAGE_SECURITY } from './page-security.js';
 import { respondError } from './respond.js';
 
 /** Where the build of the admin app lies, seen from the build of the API. */
 const APP_DIR = fileURLToPath(new URL('../../../../admin/dist', import.meta.url));
-const CONTENT_SECURITY_POLICY = [
-  "default-src 'none'",
-  "script-src 'self'",
-  // Mantine sets the sizes of its components in style attributes and elements.
-  "style-src 'self' 'unsafe-inline'",
-  "img-src 'self' data:",
-  "font-src 'self'",
-  "connect-src 'self'",
-  "base-uri 'none'",
-  "form-action 'self'",
-  "frame-ancestors 'none'",
-].join('; ');
 
 /** Serves the admin app below `/admin`; every path that is no file of it is a page of it, but for its assets. */
 export async function serveAdminApp(fastify: FastifyInstance): Promise<void> {
   if (!existsSync(APP_DIR)) return;
   await fastify.register(async (scope) => {
-    scope.addHook('onSend', (_request, reply, _payload, done) => {
-      reply.headers({
-        'Content-Security-Policy': CONTENT_SECURITY_POLICY,
-        'Referrer-Policy': 'no-referrer',
-        'X-Frame-Options': 'DENY',
-      });
-      done();
-    });
+    await scope.register(helmet, PAGE_SECURITY);
     await scope.register(fastifyStatic, {
       root: APP_DIR,
       prefix: '/admin/',

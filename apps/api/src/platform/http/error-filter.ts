@@ -3,6 +3,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { log } from '../logging.js';
 import { databaseError } from '../postgres/failures.js';
 import { ApiError, InvalidRequest, UnsupportedMediaType } from './api-error.js';
+import { discardRest } from './discard-rest.js';
 import { bodyTypes } from './request-body.js';
 import { respondError } from './respond.js';
 import type { RouteTable } from './route-table.js';
@@ -10,7 +11,11 @@ import type { RouteTable } from './route-table.js';
 /** The one place where failures become responses. */
 @Catch()
 export class ErrorFilter implements ExceptionFilter {
-  constructor(private readonly routes: RouteTable) {}
+  /** @param onError is told of each before it is answered */
+  constructor(
+    private readonly routes: RouteTable,
+    private readonly onError: (request: FastifyRequest, error: ApiError) => void,
+  ) {}
 
   catch(error: unknown, host: ArgumentsHost): void {
     const http = host.switchToHttp();
@@ -20,6 +25,7 @@ export class ErrorFilter implements ExceptionFilter {
     if (apiError.status >= 500) {
       log.error({ err: error, request_id: request.id, method: request.method, code: apiError.code }, apiError.message);
     }
+    this.onError(request, apiError);
     if (reply.raw.headersSent) return void reply.raw.destroy();
     respondError(request, reply, apiError);
   }
@@ -47,7 +53,7 @@ export function translateError(error: unknown, request: FastifyRequest): ApiErro
   const thrown = error instanceof HttpException ? error.cause : error;
   switch ((thrown as Partial<FastifyError> | undefined)?.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      // The connection stays open and the rest is read away: closed at once, the answer would often be lost with it.
+      discardRest(request.raw);
       return new ApiError(
         'PAYLOAD_TOO_LARGE',
         { part: 'body', limit_bytes: request.routeOptions.bodyLimit },

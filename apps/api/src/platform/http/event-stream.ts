@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { countsNoMore } from './in-flight.js';
 import { commonHeaders } from './respond.js';
 
 /** Begins a response of server-sent events (WHATWG HTML, section 9.2), written past Fastify. */
@@ -13,6 +14,7 @@ export function beginEventStream(request: FastifyRequest, reply: FastifyReply): 
     'X-Accel-Buffering': 'no',
   });
   request.answeredAt = performance.now();
+  countsNoMore(raw);
   return raw;
 }
 

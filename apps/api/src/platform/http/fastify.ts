@@ -31,6 +31,8 @@ export function createFastify(config: Config, traffic: Traffic): FastifyInstance
     bodyLimit: cache.limits.max_value_bytes + ENVELOPE_BYTES,
     requestTimeout: server.request_timeout * 1000,
     keepAliveTimeout: KEEP_ALIVE_SECONDS * 1000,
+    // Of others `X-Forwarded-For` says nothing: everybody can send one.
+    trustProxy: server.trusted_proxies.length > 0 && [...server.trusted_proxies],
     requestIdHeader: false,
     genReqId: requestId,
     return503OnClosing: false,

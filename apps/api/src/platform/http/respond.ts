@@ -104,23 +104,22 @@ export function pushCommonHeaders(exchange: Exchange, headers: HeaderList): void
   headers.push('X-Request-Id', id, 'X-Response-Time', `${elapsedMs(exchange)}ms`, 'X-Content-Type-Options', 'nosniff');
   if (limit === undefined) return;
   const remaining = String(limit.remaining);
-  const resetInSeconds = limit.resetInSeconds;
   headers.push(
     'X-RateLimit-Limit',
     limit.limitText,
     'X-RateLimit-Remaining',
     remaining,
     'X-RateLimit-Reset',
-    Math.floor(Date.now() / 1000) + resetInSeconds,
+    Math.floor(Date.now() / 1000) + limit.resetInSeconds,
     'X-RateLimit-Window',
     limit.windowText,
     'X-RateLimit-Policy',
-    'token-bucket',
+    limit.strategy,
     'X-Rate-Limit-Remaining',
     remaining,
     'RateLimit-Policy',
     limit.policyText,
     'RateLimit',
-    `"key";r=${remaining};t=${resetInSeconds}`,
+    limit.stateText,
   );
 }

@@ -1,8 +1,14 @@
 import type { FastifyInstance } from 'fastify';
 
+export interface Route {
+  readonly method: string;
+  /** Path with parameters as `:name` and `*` for any rest. */
+  readonly url: string;
+}
+
 /** Which methods each path takes, to tell a wrong method from a wrong path. */
 export class RouteTable {
-  private readonly routes: { readonly pattern: RegExp; readonly method: string }[] = [];
+  private readonly routes: (Route & { readonly pattern: RegExp })[] = [];
 
   constructor(fastify: FastifyInstance) {
     fastify.addHook('onRoute', ({ method, url }) => {
@@ -12,8 +18,13 @@ export class RouteTable {
           .replace(/:[^/]+/g, '[^/]+')
           .replace(/\*/g, '.*')}$`,
       );
-      for (const name of [method].flat()) this.routes.push({ pattern, method: name });
+      for (const name of [method].flat()) this.routes.push({ pattern, method: name, url });
     });
+  }
+
+  /** Everything that the server has. */
+  get all(): readonly Route[] {
+    return this.routes;
   }
 
   methodsFor(path: string): string[] {

@@ -14,6 +14,8 @@ export function takesWhole({ httpVersion, headers }: IncomingMessage, response: 
   return (
     // Fastify puts `Connection: close` there while it closes.
     !response.hasHeader('connection') &&
+    // Set for a page of another site; such headers are written by Node.
+    !response.hasHeader('vary') &&
     httpVersion === '1.1' &&
     (connection === undefined || connection === 'keep-alive') &&
     socket !== null &&

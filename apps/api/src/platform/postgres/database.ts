@@ -3,7 +3,21 @@ import { type Environment, StartRefused } from '../env.js';
 import { startEmbeddedPostgres } from './embedded.js';
 import { Auth1763683200000 } from './migrations/1-auth.js';
 import { ClusterJobs1763769600000 } from './migrations/2-cluster-jobs.js';
+import { Audit1763856000000 } from './migrations/3-audit.js';
+import { Users1763942400000 } from './migrations/4-users.js';
+import { ApiKeys1764028800000 } from './migrations/5-api-keys.js';
+import { AuditFilters1764115200000 } from './migrations/6-audit-filters.js';
+import { CredentialEpochs1764201600000 } from './migrations/7-credential-epochs.js';
 
+const MIGRATIONS = [
+  Auth1763683200000,
+  ClusterJobs1763769600000,
+  Audit1763856000000,
+  Users1763942400000,
+  ApiKeys1764028800000,
+  AuditFilters1764115200000,
+  CredentialEpochs1764201600000,
+];
 const CONNECT_TIMEOUT_MS = 5000;
 const QUERY_TIMEOUT_MS = 5000;
 const POOL_SIZE = 10;
@@ -25,7 +39,7 @@ export async function openDatabase(environment: Environment, entities: (new () =
   const common = {
     type: 'postgres' as const,
     entities,
-    migrations: [Auth1763683200000, ClusterJobs1763769600000],
+    migrations: MIGRATIONS,
     installExtensions: false,
     uuidExtension: 'pgcrypto' as const,
     connectTimeoutMS: CONNECT_TIMEOUT_MS,

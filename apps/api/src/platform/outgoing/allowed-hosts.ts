@@ -20,7 +20,7 @@ interface Exception {
  * Everything public is allowed, and what the operator names. A name that is allowed is so whatever it resolves to: who
  * names it trusts those who answer for it.
  *
- * @param allowedHosts `cache.sources.allowed_hosts`
+ * @param allowedHosts such as `cache.sources.allowed_hosts`
  * @throws TypeError when one is neither host, host:port nor CIDR
  */
 export function addressPolicy(allowedHosts: readonly string[]): AddressPolicy {

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import type { z } from 'zod';
-import { validate } from '../platform/http/validation.js';
+import { validate } from './validation.js';
 
 const NOTHING_ASKED = Object.freeze({});
 

@@ -13,7 +13,7 @@ export const resolveBySystem: Resolve = async (hostname) =>
 /** The connection was not opened: the host has an address to which it must not lead. */
 export class AddressForbidden extends Error {
   constructor({ hostname, port }: Place) {
-    super(`${hostname}:${port} has an address that is not public, and is not in cache.sources.allowed_hosts`);
+    super(`${hostname}:${port} has an address that is not public, and is not in allowed_hosts`);
   }
 }
 

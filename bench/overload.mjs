@@ -1,0 +1,133 @@
+import { execFile, execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { startApi } from '../tools/harness/api-process.mjs';
+import { findCommand } from '../tools/harness/installed.mjs';
+import { prepare } from '../tools/setup/prepare.mjs';
+import { fill } from './fill.mjs';
+
+/**
+ * `npm run bench:overload`: what is left of a node's work when more and more is asked of it than it can do. The most that it
+ * can is measured with 64 connections that are always busy; then so many times as much is sent at a steady rate, whatever
+ * comes back. Written to docs/benchmarks.md. BENCH_SECONDS says how long each measurement takes.
+ */
+const REPORT = fileURLToPath(new URL('../docs/benchmarks.md', import.meta.url));
+const GENERATOR = fileURLToPath(new URL('overload/generator.mjs', import.meta.url));
+const SECONDS = Number(process.env['BENCH_SECONDS'] ?? 5);
+const TIMES = [1, 2, 5];
+const CONNECTIONS = 1000;
+const [SERVER_CORE, LOAD_CORE] = ['0', '1'];
+/** Of /proc; the same on every Linux that Node runs on. */
+const CLOCK_TICKS_PER_SECOND = 100;
+const run = promisify(execFile);
+
+if (process.platform !== 'linux' || findCommand('taskset') === null) {
+  console.error('npm run bench:overload needs Linux and taskset: sudo apt-get install util-linux');
+  process.exit(1);
+}
+await prepare({ build: true });
+
+const api = await startApi({
+  env: {
+    LOG_LEVEL: 'error',
+    RATE_LIMITS__TIERS__ENTERPRISE__REQUESTS_PER_HOUR: '6000000000',
+    RATE_LIMITS__TIERS__ENTERPRISE__BURST_SIZE: '10000000',
+  },
+});
+execFileSync('taskset', ['-acp', SERVER_CORE, String(api.process.pid)], { stdio: 'ignore' });
+
+/** @param {string} line @param {string} [body] */
+function request(line, body = '') {
+  const headers = ['Host: bench', `X-API-Key: ${api.apiKey}`];
+  if (body) headers.push('Content-Type: application/json', `Content-Length: ${body.length}`);
+  return [`${line} HTTP/1.1`, ...headers, '', body].join('\r\n');
+}
+const value = JSON.stringify({ value: { text: 'x'.repeat(100) } });
+const keys = JSON.stringify({ keys: Array.from({ length: 100 }, (_, index) => `bench:${index}`) });
+/** @type {Record<string, string>} */
+const WORK = {
+  'bulk get of 100 keys': request('POST /v1/cache/bulk/get', keys),
+  PUT: request('PUT /v1/cache/bench:0', value),
+  'GET from L1': request('GET /v1/cache/bench:0'),
+};
+
+/** @param {object} options @returns {Promise<{ byStatus: [number, { perSecond: number, p50Ms: number, p99Ms: number }][], unsent: number, broken: number }>} */
+async function load(options) {
+  const given = JSON.stringify({ port: Number(new URL(api.url).port), seconds: SECONDS, ...options });
+  const { stdout } = await run('taskset', ['-c', LOAD_CORE, process.execPath, GENERATOR, given]);
+  return JSON.parse(stdout);
+}
+
+/** Seconds of processor time that the server has taken. */
+function processorSeconds() {
+  const fields = readFileSync(`/proc/${api.process.pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) / CLOCK_TICKS_PER_SECOND;
+}
+
+function residentMib() {
+  const [, kib] = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${api.process.pid}/status`, 'utf8')) ?? [];
+  return Math.round(Number(kib) / 1024);
+}
+
+/** @param {string} name @param {object} options */
+async function measure(name, options) {
+  const before = processorSeconds();
+  const { byStatus, unsent, broken } = await load({ request: WORK[name], ...options });
+  const answers = new Map(byStatus);
+  const good = answers.get(200) ?? { perSecond: 0, p50Ms: NaN, p99Ms: NaN };
+  const refused = answers.get(503) ?? { perSecond: 0, p50Ms: NaN, p99Ms: NaN };
+  const others = byStatus.filter(([status]) => status !== 200 && status !== 503).map(([status]) => status);
+  if (others.length > 0 || broken > 0) console.error(`${name}: also ${others.join()} and ${broken} broken connections`);
+  const perProcessorSecond = (good.perSecond * SECONDS) / (processorSeconds() - before);
+  return { good, refused, perProcessorSecond, unsentPerSecond: unsent / SECONDS, residentMib: residentMib() };
+}
+
+/** @param {number} figure @param {number} [digits] */
+const text = (figure, digits = 0) =>
+  Number.isNaN(figure) ? '' : figure.toLocaleString('en', { maximumFractionDigits: digits });
+
+const rows = [];
+try {
+  await fill(api, 100, value);
+  for (const name of Object.keys(WORK)) {
+    await measure(name, { connections: 64, seconds: 2 });
+    const peak = await measure(name, { connections: 64 });
+    rows.push([name, 'peak', ...cells(peak, peak)]);
+    for (const times of TIMES) {
+      const loaded = await measure(name, { connections: CONNECTIONS, rate: times * peak.good.perSecond });
+      rows.push([name, `${times} ×`, ...cells(loaded, peak)]);
+    }
+    for (const row of rows.slice(-TIMES.length - 1)) console.log(row.join('  '));
+  }
+} finally {
+  await api.stop();
+}
+
+/** @param {Awaited<ReturnType<typeof measure>>} one @param {Awaited<ReturnType<typeof measure>>} peak */
+function cells({ good, refused, perProcessorSecond, unsentPerSecond, residentMib: resident }, peak) {
+  return [
+    text(good.perSecond),
+    text(good.perSecond / peak.good.perSecond, 2),
+    text(perProcessorSecond / peak.perProcessorSecond, 2),
+    text(good.p99Ms),
+    text(refused.perSecond),
+    text(refused.p50Ms, 1),
+    text(refused.p99Ms, 1),
+    text(unsentPerSecond),
+    text(resident),
+  ];
+}
+
+const head = ['request', 'sent', 'good/s', '× peak', '× peak, by CPU', 'p99 ms', '503/s', '503 p50 ms', '503 p99 ms'];
+head.push('not sent/s', 'RSS MiB');
+const table = [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n');
+console.log(`\n${table}`);
+const [begin, end] = ['<!-- overload: written by npm run bench:overload -->', '<!-- overload: end -->'];
+const report = readFileSync(REPORT, 'utf8');
+const machine = `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}; ${SECONDS} s each`;
+if (report.includes(begin)) {
+  const [before, after] = [report.slice(0, report.indexOf(begin)), report.slice(report.indexOf(end))];
+  writeFileSync(REPORT, `${before}${begin}\n\n${machine}.\n\n${table}\n\n${after}`);
+}
