@@ -153,6 +153,14 @@ describe.each(['lmdb', 'redis', 'cluster'])('the bytes of a namespace in %s', (n
     expect((await apply(put('swap:11', 9_900, { limitBytes }))).status).toBe('created');
   });
 
+  test('may grow by the difference where something larger replaces an entry', async () => {
+    const limitBytes = 100_000;
+    for (let index = 0; index < 10; index++) await apply(put(`larger:${index}`, 9_000, { limitBytes }));
+    expect((await apply(put('larger:0', 17_000, { limitBytes }))).status).toBe('updated');
+    expect((await apply(put('larger:1', 17_000, { limitBytes }))).status).toBe('full');
+    await isCounted(layer, 'larger');
+  });
+
   test('tags of an entry that is refused are not made', async () => {
     const { cache } = nodeOn(nodes[0]);
     await apply(put('tagged:a', 1000));

@@ -113,7 +113,8 @@ export class LoginSlowDown {
   async takeBack({ counted }: Attempt, manager: EntityManager = this.database.manager): Promise<void> {
     await manager.query(
       `WITH locked AS (SELECT subject FROM login_failures WHERE subject = ANY($1) ORDER BY subject FOR UPDATE)
-       UPDATE login_failures AS known SET failures = greatest(0, failures - 1), blocked_until = clock_timestamp(),
+       UPDATE login_failures AS known SET failures = greatest(0, failures - 1),
+         blocked_until = CASE WHEN attempted_at = counted.at THEN clock_timestamp() ELSE blocked_until END,
          attempted_at = CASE WHEN attempted_at = counted.at THEN counted.formerly ELSE attempted_at END
        FROM unnest($1::bytea[], $2::timestamptz[], $3::timestamptz[]) AS counted (subject, at, formerly) JOIN locked USING (subject)
        WHERE known.subject = counted.subject`,

@@ -45,6 +45,15 @@ interface Known {
 /** The answer of `APPLY_SCRIPT` and `VISIT_SCRIPT` to how an entry has moved: see `account` there. */
 export type Moved = readonly number[];
 
+/** Runs a mutation with bytes to grow by as its limit; of a full namespace it answers the bytes that it would grow by. */
+type Run = (mutation: Mutation, tallies: string) => Promise<{ readonly outcome: Outcome; readonly moved: Moved }>;
+
+/** By how much a namespace may grow, and what is to be called once it has, or has not. */
+interface Allowance {
+  readonly growthBytes: number;
+  readonly release: () => void;
+}
+
 /** The cluster, as far as it is needed here. */
 type ClusterServers = Pick<CountedServers, 'send' | 'run' | 'walks' | 'evictedKeys'>;
 
@@ -88,11 +97,8 @@ export class ClusterSpace {
     return isTold ? Math.max(0, known.usedBytes) : undefined;
   }
 
-  /** Runs a mutation by a script that is given the tallies. @param run answers also how the entry has moved */
-  async count(
-    mutation: Mutation,
-    run: (mutation: Mutation, tallies: string) => Promise<{ readonly outcome: Outcome; readonly moved: Moved }>,
-  ): Promise<Outcome> {
+  /** Runs a mutation by a script that is given the tallies. */
+  async count(mutation: Mutation, run: Run): Promise<Outcome> {
     const { tallies } = this;
     const namespace = namespaceOf(mutation.key);
     const limitBytes = 'limitBytes' in mutation ? mutation.limitBytes : undefined;
@@ -102,14 +108,17 @@ export class ClusterSpace {
       return outcome;
     }
     const known = this.knownOf(namespace);
-    const { growthBytes, release } = await this.allow(mutation, known, limitBytes);
-    try {
-      const { outcome, moved } = await run({ ...mutation, limitBytes: growthBytes } as Mutation, tallies.text);
-      this.note(namespace, tallies, moved);
-      return outcome.status === 'full' ? { ...outcome, usedBytes: known.usedBytes } : outcome;
-    } finally {
-      release();
-    }
+    const bytes = mostBytes(mutation);
+    const first = await this.runWithin(await this.allow(namespace, known, limitBytes, bytes), mutation, run, tallies);
+    if (first.status !== 'full') return first;
+    const full = { ...first, usedBytes: known.usedBytes };
+    // What replaces something grows by less than it takes. The script has said by how much.
+    const neededBytes = first.usedBytes;
+    if (neededBytes >= bytes) return full;
+    const claim = await this.claim(namespace, known, limitBytes, neededBytes);
+    if (!claim) return { ...full, usedBytes: known.usedBytes };
+    const second = await this.runWithin(claim, mutation, run, tallies);
+    return second.status === 'full' ? { ...second, usedBytes: known.usedBytes } : second;
   }
 
   /** To be called where nobody knows what was done: the next count of everything tells. */
@@ -124,9 +133,24 @@ export class ClusterSpace {
     await this.tellAll().catch(() => undefined);
   }
 
-  /** By how much the mutation may make its namespace grow. */
-  private async allow(mutation: Mutation, known: Known, limitBytes: number) {
-    const bytes = mostBytes(mutation);
+  /** @returns a full namespace with the bytes that it lacks */
+  private async runWithin(
+    { growthBytes, release }: Allowance,
+    mutation: Mutation,
+    run: Run,
+    tallies: Tallies,
+  ): Promise<Outcome> {
+    try {
+      const { outcome, moved } = await run({ ...mutation, limitBytes: growthBytes } as Mutation, tallies.text);
+      this.note(namespaceOf(mutation.key), tallies, moved);
+      return outcome;
+    } finally {
+      release();
+    }
+  }
+
+  /** By how much something of so many bytes may make its namespace grow. */
+  private async allow(namespace: string, known: Known, limitBytes: number, bytes: number): Promise<Allowance> {
     const nowMs = performance.now();
     const isFresh = nowMs - known.readAtMs < FRESH_MS;
     known.wantedUntilMs = nowMs + WANTED_MS;
@@ -134,17 +158,25 @@ export class ClusterSpace {
       known.reservedBytes += bytes;
       return { growthBytes: bytes, release: () => void (known.reservedBytes -= bytes) };
     }
+    const claimed = await this.claim(namespace, known, limitBytes, bytes);
+    return claimed ?? { growthBytes: Math.max(0, this.shareOf(known, limitBytes)), release: () => undefined };
+  }
+
+  /** Has bytes noted in the sheet; undefined where there is no room for them, or no answer in time. */
+  private async claim(
+    namespace: string,
+    known: Known,
+    limitBytes: number,
+    bytes: number,
+  ): Promise<Allowance | undefined> {
     const tally = checkedTally(this.tallies);
-    const claim = { limitBytes, bytes };
-    const giveBack = () => add(known, tally, 0, -bytes);
-    const granted = await this.inReach(
+    const release = () => add(known, tally, 0, -bytes);
+    const isGranted = await this.inReach(
       known,
-      () => this.tellSheet(namespaceOf(mutation.key), known, tally, claim),
-      (isGranted) => isGranted && giveBack(),
+      () => this.tellSheet(namespace, known, tally, { limitBytes, bytes }),
+      (isGrantedLate) => isGrantedLate && release(),
     );
-    if (granted) return { growthBytes: bytes, release: giveBack };
-    // What replaces something of its size grows by less.
-    return { growthBytes: Math.max(0, this.shareOf(known, limitBytes)), release: () => undefined };
+    return isGranted ? { growthBytes: bytes, release } : undefined;
   }
 
   /**

@@ -15,8 +15,9 @@ const REMEMBER_MS = 10_000;
  * where it is not to grow beyond; its condition (see
  * `conditionArgument`), its ttl in milliseconds, the first eight bytes of the entry, and its attributes and payload
  * (increment: the numbers `by initial initialTtl`; release: the token).
- * Answers for each mutation its status (see `STATUSES`), revision, version (of a full namespace: its bytes), creation,
- * update and expiry; then what `account` was told, and the time.
+ * Answers for each mutation its status (see `STATUSES`), revision, version (of a full namespace: its bytes, or where the
+ * sheets are on other servers those by which it would grow), creation, update and expiry; then what `account` was told,
+ * and the time.
  *
  * Revisions are the time of the server in microseconds, or one more than the last revision of the key where that is
  * later: a hybrid logical clock (Kulkarni et al., OPODIS 2014) with the key as the unit. They need no key of their own,
@@ -73,9 +74,14 @@ local function answer(status, revision, version, created, updated, expires)
   out[n + 4], out[n + 5], out[n + 6] = created or 0, updated or 0, expires or 0
 end
 
--- Whether a value of so many bytes makes its namespace grow beyond what it may take. What gets smaller never does.
+-- By how many bytes a value of so many makes its namespace grow.
+local function growthBy(key, version, length)
+  return #key - 8 + ${HEADER.bytes} + length - (version and bytesOf(key) or 0)
+end
+
+-- Whether that is beyond what it may take. What gets smaller never is.
 local function overfills(key, version, length, limit)
-  local growth = #key - 8 + ${HEADER.bytes} + length - (version and bytesOf(key) or 0)
+  local growth = growthBy(key, version, length)
   return growth > 0 and usedBy(key) + growth > limit
 end
 
@@ -159,7 +165,7 @@ for i = 1, count do
   elseif kind == 't' and not version then
     answer(5, revision)
   elseif limit and newest > 0 and overfills(key, version, #payload, limit) then
-    answer(12, revision, usedBy(key))
+    answer(12, revision, place == '' and growthBy(key, version, #payload) or usedBy(key))
   else
     local later = kind == 't' and string.find(condition, 'x', 1, true) and (expires == 0 or ttl > 0 and expires >= now + ttl)
     local keep = version and (ttl < 0 or later)
