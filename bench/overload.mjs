@@ -15,6 +15,7 @@ import { fill } from './fill.mjs';
  */
 const REPORT = fileURLToPath(new URL('../docs/benchmarks.md', import.meta.url));
 const GENERATOR = fileURLToPath(new URL('overload/generator.mjs', import.meta.url));
+const PROBE = fileURLToPath(new URL('overload/probe.mjs', import.meta.url));
 const SECONDS = Number(process.env['BENCH_SECONDS'] ?? 5);
 const TIMES = [1, 2, 5];
 const CONNECTIONS = 1000;
@@ -53,10 +54,13 @@ const WORK = {
   'GET from L1': request('GET /v1/cache/bench:0'),
 };
 
-/** @param {object} options @returns {Promise<{ byStatus: [number, { perSecond: number, p50Ms: number, p99Ms: number }][], unsent: number, broken: number }>} */
-async function load(options) {
+/** @typedef {{ perSecond: number, count: number, p50Ms: number, p99Ms: number }} Answered */
+const NEVER = { perSecond: 0, count: 0, p50Ms: NaN, p99Ms: NaN };
+
+/** @param {string} script @param {object} options @returns {Promise<any>} what it prints */
+async function load(script, options) {
   const given = JSON.stringify({ port: Number(new URL(api.url).port), seconds: SECONDS, ...options });
-  const { stdout } = await run('taskset', ['-c', LOAD_CORE, process.execPath, GENERATOR, given]);
+  const { stdout } = await run('taskset', ['-c', LOAD_CORE, process.execPath, script, given]);
   return JSON.parse(stdout);
 }
 
@@ -74,14 +78,28 @@ function residentMib() {
 /** @param {string} name @param {object} options */
 async function measure(name, options) {
   const before = processorSeconds();
-  const { byStatus, unsent, broken } = await load({ request: WORK[name], ...options });
+  const [{ byStatus, unsent, broken }, probed] = await Promise.all([
+    load(GENERATOR, { request: WORK[name], ...options }),
+    load(PROBE, { request: WORK[name] }),
+  ]);
+  /** @type {Map<number, Answered>} */
   const answers = new Map(byStatus);
-  const good = answers.get(200) ?? { perSecond: 0, p50Ms: NaN, p99Ms: NaN };
-  const refused = answers.get(503) ?? { perSecond: 0, p50Ms: NaN, p99Ms: NaN };
-  const others = byStatus.filter(([status]) => status !== 200 && status !== 503).map(([status]) => status);
+  const good = answers.get(200) ?? NEVER;
+  const refused = answers.get(503) ?? NEVER;
+  /** @type {Map<number, Answered>} */
+  const probes = new Map(probed);
+  const others = [...answers.keys()].filter((status) => status !== 200 && status !== 503);
   if (others.length > 0 || broken > 0) console.error(`${name}: also ${others.join()} and ${broken} broken connections`);
   const perProcessorSecond = (good.perSecond * SECONDS) / (processorSeconds() - before);
-  return { good, refused, perProcessorSecond, unsentPerSecond: unsent / SECONDS, residentMib: residentMib() };
+  return {
+    good,
+    refused,
+    served: probes.get(200) ?? NEVER,
+    turnedAway: probes.get(503) ?? NEVER,
+    perProcessorSecond,
+    unsentPerSecond: unsent / SECONDS,
+    residentMib: residentMib(),
+  };
 }
 
 /** @param {number} figure @param {number} [digits] */
@@ -92,7 +110,7 @@ const rows = [];
 try {
   await fill(api, 100, value);
   for (const name of Object.keys(WORK)) {
-    await measure(name, { connections: 64, seconds: 2 });
+    await measure(name, { connections: CONNECTIONS });
     const peak = await measure(name, { connections: 64 });
     rows.push([name, 'peak', ...cells(peak, peak)]);
     for (const times of TIMES) {
@@ -106,22 +124,25 @@ try {
 }
 
 /** @param {Awaited<ReturnType<typeof measure>>} one @param {Awaited<ReturnType<typeof measure>>} peak */
-function cells({ good, refused, perProcessorSecond, unsentPerSecond, residentMib: resident }, peak) {
+function cells(one, peak) {
+  const { good, refused, served, turnedAway, unsentPerSecond } = one;
   return [
     text(good.perSecond),
     text(good.perSecond / peak.good.perSecond, 2),
-    text(perProcessorSecond / peak.perProcessorSecond, 2),
+    text(one.perProcessorSecond / peak.perProcessorSecond, 2),
     text(good.p99Ms),
     text(refused.perSecond),
-    text(refused.p50Ms, 1),
-    text(refused.p99Ms, 1),
     text(unsentPerSecond),
-    text(resident),
+    text((100 * turnedAway.count) / (served.count + turnedAway.count)),
+    text(turnedAway.p50Ms, 1),
+    text(turnedAway.p99Ms, 1),
+    text(served.p99Ms),
+    text(one.residentMib),
   ];
 }
 
-const head = ['request', 'sent', 'good/s', '× peak', '× peak, by CPU', 'p99 ms', '503/s', '503 p50 ms', '503 p99 ms'];
-head.push('not sent/s', 'RSS MiB');
+const head = ['request', 'sent', 'good/s', '× peak', '× peak, by CPU', 'p99 ms', '503/s', 'not sent/s'];
+head.push('others refused %', 'their 503 p50 ms', 'p99 ms', 'served p99 ms', 'RSS MiB');
 const table = [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n');
 console.log(`\n${table}`);
 const [begin, end] = ['<!-- overload: written by npm run bench:overload -->', '<!-- overload: end -->'];

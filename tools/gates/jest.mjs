@@ -4,7 +4,7 @@ import path from 'node:path';
 import { CommandFailed, runWithProgress } from '../setup/progress.mjs';
 import { ROOT } from '../setup/repository.mjs';
 
-const TIMEOUT_MS = 30 * 60_000;
+const TIMEOUT_MS = 40 * 60_000;
 
 /**
  * @typedef {object} JestResults

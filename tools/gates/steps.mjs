@@ -12,7 +12,7 @@ import { runJest } from './jest.mjs';
  * @property {string[]} jestArgs paths and options that the caller wants to reach jest
  * @property {() => Promise<Record<string, string>>} startServers starts real servers once; where tests find them, as environment
  *
- * @typedef {'nx' | 'beside' | 'after'} Lane what runs nx, one after the other; what may run beside that; and what has the machine for itself, after both
+ * @typedef {'nx' | 'beside' | 'after'} Lane what runs nx, one after the other; what may run beside that; and after both what starts servers, two at a time and the longest of them early
  *
  * @typedef {object} Step
  * @property {string} name
@@ -74,8 +74,8 @@ export const STEPS = [
   },
   tests('unit', { fast: true, lane: 'beside' }),
   tests('engine', { needs: ['redis'] }),
-  tests('api', { name: 'api-embedded', needsBuild: true, without: OWN_SERVERS }),
   tests('api', { name: 'api-real', stores: 'real', needs: [...SERVERS], needsBuild: true }),
+  tests('api', { name: 'api-embedded', needsBuild: true, without: OWN_SERVERS }),
   tests('api', {
     name: 'api-cluster',
     stores: 'cluster',

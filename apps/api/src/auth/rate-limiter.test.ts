@@ -56,9 +56,10 @@ describe('a configuration that is replaced', () => {
     const { limiter, config } = limiterWith({ tiers: { free: { requests_per_hour: 1, burst_size: 10 } } });
     const caller = callerOf('free');
     for (let i = 0; i < 6; i++) limiter.countAtOnce(caller, ROUTE, SOCKET);
-    expect(limiter.ofCaller(caller)).toMatchObject({ remaining: 4, limitText: '1' });
+    expect(limiter.ofCaller(caller)?.tell()).toMatchObject({ remaining: 4, limitText: '1' });
     config.replace(configOf({ tiers: { free: { requests_per_hour: 2, burst_size: 50 } } }));
-    expect(limiter.ofCaller(caller)).toMatchObject({ remaining: 44, limitText: '2', policyText: '"key";q=2;w=3600' });
+    const told = { remaining: 44, limitText: '2', policyText: '"key";q=2;w=3600' };
+    expect(limiter.ofCaller(caller)?.tell()).toMatchObject(told);
     config.replace(configOf({ tiers: { free: { requests_per_hour: 2, burst_size: 3 } } }));
     expect(limiter.countAtOnce(caller, ROUTE, SOCKET)).toBe(false);
     config.replace(configOf({ enabled: false }));
@@ -110,7 +111,8 @@ describe('a request that is counted at once', () => {
 
   test('tells of the limit that is nearest, and of all of them', () => {
     const { limiter } = limiterWith(all);
-    expect(limiter.countAtOnce(callerOf('free'), ROUTE, SOCKET)).toMatchObject({
+    const state = limiter.countAtOnce(callerOf('free'), ROUTE, SOCKET);
+    expect(state && state.tell()).toMatchObject({
       limitText: '1',
       strategy: 'leaky-bucket',
       remaining: 2,

@@ -1,5 +1,5 @@
 import type { Config, RateLimit, Tier } from '@cache-system/contracts';
-import { type BeforeApplicationShutdown, Injectable } from '@nestjs/common';
+import { type OnApplicationShutdown, Injectable } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import { Layers } from '../platform/engine/layers.js';
 import type { RateLimitState } from '../platform/http/rate-limit-state.js';
@@ -32,7 +32,7 @@ export function tierLimit(config: Config, tier: Tier): RateLimit {
 
 /** Holds everybody to their rates: each caller, each endpoint, each address, and all together. */
 @Injectable()
-export class RateLimiter implements BeforeApplicationShutdown {
+export class RateLimiter implements OnApplicationShutdown {
   private readonly shared: SharedLimits | undefined;
   private readonly subjects: Readonly<Record<Dimension, Subjects>> = {
     key: new Subjects(),
@@ -61,7 +61,7 @@ export class RateLimiter implements BeforeApplicationShutdown {
     });
   }
 
-  async beforeApplicationShutdown(): Promise<void> {
+  async onApplicationShutdown(): Promise<void> {
     await this.shared?.close();
   }
 
@@ -127,16 +127,17 @@ export class RateLimiter implements BeforeApplicationShutdown {
     route: string,
     from: { readonly remoteAddress?: string | undefined },
   ): RateLimitState | undefined | false {
+    const atMs = nowMs();
     const caller = this.ofCaller(principal);
     if (!this.isOn('endpoint') && !this.isOn('ip') && !this.isOn('global')) {
-      return caller === undefined || caller.take(nowMs()) === 'taken' ? caller : false;
+      return caller === undefined || caller.take(atMs) === 'taken' ? caller : false;
     }
     if (this.isOn('ip') && this.hasProxies) return false;
     const asked = [this.ofAddress(from.remoteAddress), caller, this.ofEndpoint(route), this.ofEverybody()];
     const taken: Allowance[] = [];
     for (const allowance of asked) {
       if (!allowance) continue;
-      if (allowance.take(nowMs()) !== 'taken') {
+      if (allowance.take(atMs) !== 'taken') {
         for (const each of taken) each.putBack();
         return false;
       }

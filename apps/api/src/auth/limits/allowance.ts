@@ -1,6 +1,6 @@
 import type { LimitStrategy } from '@cache-system/contracts';
 import { ApiError } from '../../platform/http/api-error.js';
-import type { RateLimitState } from '../../platform/http/rate-limit-state.js';
+import type { RateLimitStanding, RateLimitState } from '../../platform/http/rate-limit-state.js';
 import { capacityOf, isBucket, type Rule } from './rule.js';
 
 /** What is limited: each by a rule of its own. */
@@ -20,9 +20,9 @@ export function nowMs(): number {
 export abstract class Allowance implements RateLimitState {
   /** What its rule was last made from. */
   origin: unknown;
-  limitText = '';
-  windowText = '';
-  policyText = '';
+  private limitText = '';
+  private windowText = '';
+  private policyText = '';
 
   constructor(
     readonly dimension: Dimension,
@@ -58,19 +58,21 @@ export abstract class Allowance implements RateLimitState {
     return this.rule.strategy;
   }
 
+  /** Seconds until nothing counts any more. */
   get resetInSeconds(): number {
-    const { limit, windowMs, burst } = this.countedRule;
-    const resetMs = isBucket(this.rule) ? ((burst - this.remaining) * windowMs) / limit : this.windowResetMs;
-    return Math.max(0, Math.ceil(resetMs / 1000));
+    return this.resetWith(this.remaining);
   }
 
-  get stateText(): string {
-    return `"${this.dimension}";r=${this.remaining};t=${this.resetInSeconds}`;
+  tell(): RateLimitStanding {
+    const { limitText, windowText, strategy, policyText, remaining } = this;
+    const resetInSeconds = this.resetWith(remaining);
+    const stateText = `"${this.dimension}";r=${remaining};t=${resetInSeconds}`;
+    return { limitText, windowText, strategy, policyText, remaining, resetInSeconds, stateText };
   }
 
-  /** The part of it that is left, from 0 to 1. */
-  get fractionLeft(): number {
-    return this.remaining / capacityOf(this.countedRule);
+  /** The part of it that so many requests are, from 0 to 1. */
+  partOf(requests: number): number {
+    return requests / capacityOf(this.countedRule);
   }
 
   get limit(): number {
@@ -84,6 +86,12 @@ export abstract class Allowance implements RateLimitState {
   /** Whole seconds after which a request is let through, if nobody else makes it. */
   get retryAfterSeconds(): number {
     return Math.max(1, Math.ceil(this.waitMs / 1000));
+  }
+
+  private resetWith(remaining: number): number {
+    const { limit, windowMs, burst } = this.countedRule;
+    const resetMs = isBucket(this.rule) ? ((burst - remaining) * windowMs) / limit : this.windowResetMs;
+    return Math.max(0, Math.ceil(resetMs / 1000));
   }
 
   private name(): void {

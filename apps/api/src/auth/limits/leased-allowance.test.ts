@@ -169,6 +169,7 @@ describe('while Redis is away', () => {
     redis.isAway = true;
     expect(await pass(takeFrom(node))).toBe(true);
     // A third of 30 at once, and of one a second.
-    expect(node).toMatchObject({ remaining: 9, resetInSeconds: 3, fractionLeft: 0.9, limitText: '60' });
+    expect(node.tell()).toMatchObject({ remaining: 9, resetInSeconds: 3, limitText: '60' });
+    expect(node.partOf(9)).toBe(0.9);
   });
 });

@@ -1,4 +1,4 @@
-import { type BeforeApplicationShutdown, Injectable } from '@nestjs/common';
+import { type OnApplicationShutdown, Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { type Actor, AuditLog } from '../../platform/audit/audit-log.js';
 import { log } from '../../platform/logging.js';
@@ -20,7 +20,7 @@ interface Rejected {
 
 /** Brings what the limits have refused into the audit log: counted, as each by itself would be a load in itself. */
 @Injectable()
-export class RateLimitRejections implements BeforeApplicationShutdown {
+export class RateLimitRejections implements OnApplicationShutdown {
   private readonly rejected = new Map<string, Rejected>();
   private readonly timer = setInterval(() => void this.write(), WRITE_EVERY_MS).unref();
 
@@ -38,7 +38,7 @@ export class RateLimitRejections implements BeforeApplicationShutdown {
     } else this.note(dimension, 'others');
   }
 
-  async beforeApplicationShutdown(): Promise<void> {
+  async onApplicationShutdown(): Promise<void> {
     clearInterval(this.timer);
     for (const each of this.rejected.values()) each.writtenAtMs = -Infinity;
     await this.write();

@@ -17,16 +17,28 @@ import { allowanceOf } from './throttler.js';
 
 const PASSES = Promise.resolve(true);
 
+/** What decorators say does not change, and the guard asks for six of them for each limit of each request. */
+class RememberedDecorators extends Reflector {
+  private readonly answers = new Map<unknown, Map<unknown, unknown>>();
+
+  override getAllAndOverride(key: unknown, targets: Parameters<Reflector['getAllAndOverride']>[1]): unknown {
+    const [handler] = targets;
+    let answers = this.answers.get(handler);
+    if (!answers) this.answers.set(handler, (answers = new Map<unknown, unknown>()));
+    if (!answers.has(key)) answers.set(key, super.getAllAndOverride(key, targets));
+    return answers.get(key);
+  }
+}
+
 /** The limits that are about a route: of the endpoint, and of all requests together. Costs nothing while there are none. */
 @Injectable()
 export class RouteLimitsGuard extends ThrottlerGuard {
   constructor(
     @InjectThrottlerOptions() options: ThrottlerModuleOptions,
     @InjectThrottlerStorage() storage: ThrottlerStorage,
-    reflector: Reflector,
     private readonly limiter: RateLimiter,
   ) {
-    super(options, storage, reflector);
+    super(options, storage, new RememberedDecorators());
   }
 
   override canActivate(context: ExecutionContext): Promise<boolean> {

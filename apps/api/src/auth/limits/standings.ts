@@ -1,48 +1,27 @@
-import type { RateLimitState } from '../../platform/http/rate-limit-state.js';
+import type { RateLimitStanding, RateLimitState } from '../../platform/http/rate-limit-state.js';
 import type { Allowance } from './allowance.js';
 
 /** Several allowances that one request was counted against: the headers of which there is one tell of the nearest to its limit. */
 class Standings implements RateLimitState {
-  private nearestOfAll: Allowance | undefined;
-
   constructor(readonly all: readonly Allowance[]) {}
 
-  get limitText(): string {
-    return this.nearest.limitText;
-  }
-
-  get windowText(): string {
-    return this.nearest.windowText;
-  }
-
-  get strategy(): string {
-    return this.nearest.strategy;
-  }
-
-  get remaining(): number {
-    return this.nearest.remaining;
-  }
-
-  get resetInSeconds(): number {
-    return this.nearest.resetInSeconds;
-  }
-
-  get policyText(): string {
-    return this.all.map(({ policyText }) => policyText).join(', ');
-  }
-
-  get stateText(): string {
-    return this.all.map(({ stateText }) => stateText).join(', ');
-  }
-
-  /**
-   * Found once, so that all headers are about the same one. Of those that are as near as each other the one that was asked
-   * last: it is the one that refuses.
-   */
-  private get nearest(): Allowance {
-    return (this.nearestOfAll ??= this.all.reduce((nearest, each) =>
-      each.fractionLeft <= nearest.fractionLeft ? each : nearest,
-    ));
+  /** Of those that are as near as each other the one that was asked last is told of: it is the one that refuses. */
+  tell(): RateLimitStanding {
+    let nearest: RateLimitStanding | undefined;
+    let leastPart = Infinity;
+    let policyText = '';
+    let stateText = '';
+    for (const allowance of this.all) {
+      const told = allowance.tell();
+      const part = allowance.partOf(told.remaining);
+      if (part <= leastPart) [nearest, leastPart] = [told, part];
+      const separator = policyText === '' ? '' : ', ';
+      policyText += separator + told.policyText;
+      stateText += separator + told.stateText;
+    }
+    if (!nearest) throw new TypeError('nothing was counted');
+    const { limitText, windowText, strategy, remaining, resetInSeconds } = nearest;
+    return { limitText, windowText, strategy, remaining, resetInSeconds, policyText, stateText };
   }
 }
 

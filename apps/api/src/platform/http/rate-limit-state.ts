@@ -1,5 +1,11 @@
-/** Where a caller stands against a rate limit, as the headers tell it. */
+/** Where a caller stands against its rate limits. */
 export interface RateLimitState {
+  /** As of now; all of it is about the same limit, but what tells of each. */
+  tell(): RateLimitStanding;
+}
+
+/** Where a caller stands, as the headers tell it. */
+export interface RateLimitStanding {
   /** Requests per window. */
   readonly limitText: string;
   /** Length of the window in seconds. */

@@ -100,9 +100,10 @@ export function commonHeaders(request: FastifyRequest): Record<string, string> {
 
 /** Adds what every response carries. */
 export function pushCommonHeaders(exchange: Exchange, headers: HeaderList): void {
-  const { id, rateLimit: limit } = exchange;
+  const { id, rateLimit } = exchange;
   headers.push('X-Request-Id', id, 'X-Response-Time', `${elapsedMs(exchange)}ms`, 'X-Content-Type-Options', 'nosniff');
-  if (limit === undefined) return;
+  if (rateLimit === undefined) return;
+  const limit = rateLimit.tell();
   const remaining = String(limit.remaining);
   headers.push(
     'X-RateLimit-Limit',
