@@ -6,7 +6,7 @@ import { type Environment, StartRefused } from '../platform/env.js';
 import { ENVIRONMENT } from '../platform/platform.module.js';
 import { isMistyped, mintApiKey } from './api-key-format.js';
 import { ApiKeysService, BOOTSTRAP } from './api-keys.service.js';
-import { hashPassword } from './passwords.js';
+import { hashPassword, makePassword } from './passwords.js';
 import { User } from './user.entity.js';
 
 /** What the first start has made, for the operator to see once. Undefined: it was there already. */
@@ -33,7 +33,7 @@ export class Bootstrap implements OnApplicationBootstrap {
 
   private async ensureAdmin(): Promise<FirstStart> {
     if ((await this.database.getRepository(User).count()) > 0) return {};
-    const password = this.environment.ADMIN_PASSWORD ?? randomBytes(12).toString('base64url');
+    const password = this.environment.ADMIN_PASSWORD ?? makePassword();
     const user = {
       id: `usr_${randomBytes(10).toString('hex')}`,
       email: this.environment.ADMIN_EMAIL.toLowerCase(),
