@@ -119,7 +119,25 @@ describe('what a node takes in advance', () => {
     const atOnce = await pass(Promise.all(nodes.map((node) => takeInLoops(node, 100, 1500))));
     const total = atOnce.reduce((sum, each) => sum + each, 0);
     expect(total).toBeGreaterThanOrEqual(950);
-    expect(total).toBeLessThanOrEqual(1000 + 3 * 8 + 20);
+    expect(total).toBeLessThanOrEqual(1000 + 22 + 20);
+  });
+
+  test.each([
+    ['token-bucket', 600, 50],
+    ['token-bucket', 600, 1000],
+    ['leaky-bucket', 100_000, 20],
+  ] as const)('is at most two percent of what a %s of %d a minute lets through', async (strategy, limit, burst) => {
+    const nodes = onNodes({ strategy, limit, windowMs: MINUTE_MS, burst });
+    for (let second = 0; second < 12; second++) {
+      await pass(Promise.all(nodes.map(takeFrom)));
+      await jest.advanceTimersByTimeAsync(1000);
+    }
+    const startedAtMs = nowMs();
+    const atOnce = await pass(Promise.all(nodes.map((node) => takeInLoops(node, 50, 2000))));
+    const refilled = ((nowMs() - startedAtMs) * limit) / MINUTE_MS;
+    const total = atOnce.reduce((sum, each) => sum + each, 0);
+    expect(total).toBeGreaterThanOrEqual(0.98 * burst);
+    expect(total).toBeLessThanOrEqual(burst + Math.ceil(refilled) + 0.02 * (burst + limit / 60));
   });
 
   test.each(['fixed-window', 'sliding-window'] as const)(

@@ -11,6 +11,11 @@ const LEASE_MS = 500;
 const MIN_MEASURED_MS = 10;
 const MIN_LEASE = 8;
 const MAX_LEASE = 100_000;
+/**
+ * A bucket fills up behind leases, which may then be used together with it. So the leases of all nodes are at most this part
+ * of what it lets through in a second; in a bucket so small that it is less than one, each request is asked for.
+ */
+const BUCKET_EXCESS = 0.02;
 /** After so long a lease is brought up to date with its next use: what it is too large by goes back. */
 const RENEW_MS = 1000;
 /** So often Redis is asked at most, and at least, for a subject that has nothing left: others may have given some back. */
@@ -127,7 +132,6 @@ export class LeasedAllowance extends Allowance {
       const sentAtMs = nowMs();
       const owed = this.owedAt(sentAtMs);
       const size = this.leaseSize(sentAtMs);
-      // A bucket fills up again behind a lease, which is kept small therefore: both could be used at once.
       const kept = sentAtMs < this.endsAtMs ? Math.min(this.leased, size) : 0;
       const order = {
         need: owed + this.waiting.length,
@@ -155,7 +159,14 @@ export class LeasedAllowance extends Allowance {
     const used = this.usedSinceGrant + this.waiting.length;
     const elapsedMs = Math.max(MIN_MEASURED_MS, atMs - this.grantedAtMs);
     const wanted = Math.ceil((used / elapsedMs) * LEASE_MS);
-    return Math.min(MAX_LEASE, Math.max(MIN_LEASE, 2 * wanted));
+    return Math.min(this.maxLease, Math.max(MIN_LEASE, 2 * wanted));
+  }
+
+  private get maxLease(): number {
+    if (!isBucket(this.rule)) return MAX_LEASE;
+    const { burst, limit, windowMs } = this.rule;
+    const inASecond = burst + (limit / windowMs) * 1000;
+    return Math.min(MAX_LEASE, Math.floor((BUCKET_EXCESS * inASecond) / this.shared.nodes));
   }
 
   private accept(grant: Grant, sentAtMs: number, owed: number): void {
