@@ -7,6 +7,7 @@ import { startTcpProxy } from '../../../tools/harness/tcp-proxy.mjs';
 import { mintApiKey } from '../src/auth/api-key-format.js';
 import { type Answer, Client, entryPath } from './support/client.js';
 import { EventReader } from './support/event-reader.js';
+import { adminClient } from './support/credentials.js';
 import { expectError } from './support/expectations.js';
 import { mintKey } from './support/keys.js';
 import { type Service, startService, STORES } from './support/service.js';
@@ -202,6 +203,7 @@ onRealStores('while the database is away', () => {
     service = await startService({
       DATABASE_URL: through.href,
       BOOTSTRAP_API_KEY: direct.api.apiKey,
+      ADMIN_PASSWORD: direct.api.adminPassword,
       SECURITY__AUTHENTICATION__DATABASE_OUTAGE_GRACE: '600',
     });
     admin = service.client;
@@ -220,15 +222,27 @@ onRealStores('while the database is away', () => {
     await admin.post(`${KEYS}/${rotated.key_id}/rotate`, { overlap_seconds: 10 });
     expect(await Promise.all([known, expiring, rotated].map(me))).toEqual([200, 200, 200]);
 
+    const user = await adminClient(service);
+    expect((await user.get('/v1/auth/me')).status).toBe(200);
+    const mistyped = { api_key: mintApiKey().replace(/.$/, (last) => (last === 'a' ? 'b' : 'a')) };
+
     database.reset();
     expect(await me(known)).toBe(200);
+    expect((await user.get('/v1/auth/me')).status).toBe(200);
     expect([await me(unknown), await me(unused)]).toEqual([503, 503]);
+    expect(await me(mistyped)).toBe(401);
     for (const answer of [
       await admin.post(KEYS, { name: 'x', permissions: ['cache:read'] }),
       await admin.get(KEYS),
       await admin.patch(`${KEYS}/${known.key_id}`, { name: 'x' }),
       await admin.post(`${KEYS}/${known.key_id}/rotate`, { overlap_seconds: 0 }),
       await admin.delete(`${KEYS}/${known.key_id}`),
+      await user.get('/v1/admin/users'),
+      await user.post('/v1/admin/users', { email: 'new@example.com', role: 'viewer' }),
+      await user.post('/v1/auth/logout'),
+      await user.post('/v1/auth/change-password', { current_password: 'x', new_password: 'a longer horse has more' }),
+      await user.with({}).post('/v1/auth/login', { email: 'admin@example.com', password: 'x' }),
+      await user.with({}).post('/v1/auth/refresh', { refresh_token: 'x' }),
     ]) {
       expect(expectError(answer, 503, 'SERVICE_OVERLOADED')).toEqual({ dependency: 'database' });
     }

@@ -50,6 +50,8 @@ describe('pages of other sites', () => {
         'access-control-allow-origin': origin,
         'access-control-allow-methods': 'GET, HEAD, PUT, POST, PATCH, DELETE',
         'access-control-allow-headers': 'Authorization, *',
+        'x-request-id': expect.any(String) as string,
+        'x-response-time': expect.stringMatching(/^\d+ms$/) as string,
         vary: 'Origin',
       });
       await open.client.put(entryPath('there'), { value: 1 });

@@ -88,6 +88,18 @@ describe('X-Request-Id', () => {
   });
 });
 
+test('nobody keeps what is answered about people, keys and nodes', async () => {
+  const answers = [
+    await client.get('/v1/auth/me'),
+    await client.get('/v1/auth/api-keys'),
+    await client.get('/v1/admin/nodes'),
+    await client.get('/v1/monitor/health'),
+    await client.with({}).get('/v1/auth/me'),
+  ];
+  expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200, 401]);
+  for (const { headers } of answers) expect(headers['cache-control']).toBe('no-store');
+});
+
 describe('rate limit headers', () => {
   const asNumber = (answer: Answer, name: string) => Number(answer.headers[name]);
 

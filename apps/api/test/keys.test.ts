@@ -138,6 +138,8 @@ describe('namespaces never meet', () => {
     }
     expect((await admin.get(at)).json).toEqual({ key: 'picked', value: 'default' });
     expect((await client.get(at)).json).toEqual({ key: 'picked', value: 'default' });
+    expect((await admin.get('/v1/auth/me', inNamespace('team-a'))).json).toMatchObject({ namespace: 'team-a' });
+    expectError(await admin.get('/v1/auth/me', inNamespace('A B')), 400, 'INVALID_REQUEST');
     await admin.delete(at, inNamespace('team-a'));
     expectError(await admin.get(at, inNamespace('team-a')), 404, 'CACHE_KEY_NOT_FOUND');
     expect((await admin.get(at, inNamespace('team_b'))).status).toBe(200);

@@ -50,8 +50,11 @@ async function guessUntilSlow(next: () => Promise<Answer>): Promise<number> {
 }
 
 function waitOf(answer: Answer): number {
-  const { reason, reset_at: resetAt, retry_after: seconds } = expectError(answer, 429, 'RATE_LIMIT_EXCEEDED');
-  expect(reason).toBe('too many failed logins');
+  const details = expectError(answer, 429, 'RATE_LIMIT_EXCEEDED');
+  const { reason, limit, window, reset_at: resetAt, retry_after: seconds } = details;
+  expect(reason).toBe('too many failed logins, or too many at once');
+  expect([FREE, FREE_OF_ACCOUNT, FREE_OF_ADDRESS]).toContain(limit);
+  expect(window).toBe(3600);
   expect(answer.headers['retry-after']).toBe(String(seconds));
   expect(Date.parse(String(resetAt))).toBeGreaterThan(0);
   return Number(seconds);

@@ -85,6 +85,18 @@ describe('a key that may do everything in its namespace', () => {
     expect((await admin.get(`/v1/auth/api-keys/${keyOfA}`)).status).toBe(200);
   });
 
+  test('changes no node, as those hold what all have', async () => {
+    const refused = await Promise.all([
+      ofB.post('/v1/admin/nodes', { address: '10.0.0.1:7000' }),
+      ofB.delete('/v1/admin/nodes/not-there'),
+      ofB.post('/v1/admin/nodes/jobs/not-there/resume'),
+      ofB.post('/v1/admin/nodes/jobs/not-there/cancel'),
+    ]);
+    expect(refused.map(({ status }) => status)).toEqual([403, 403, 403, 403]);
+    expect((await admin.delete('/v1/admin/nodes/not-there')).status).not.toBe(403);
+    expect((await service.client.delete('/v1/admin/nodes/not-there')).status).not.toBe(403);
+  });
+
   test('counts none of them', async () => {
     const count = async (path: string) => (await ofB.delete(`${path}&dry_run=true`)).json;
     expect(await count('/v1/cache?pattern=*')).toMatchObject({ deleted: 0 });

@@ -85,6 +85,10 @@ describe('a start is refused, with one line for each problem,', () => {
     expectRefusal(await refusedStart({ NODE_ENV: 'production', DATA_DIR: folder.path, ...env }), [
       /^ENCRYPTION_KEYS: is required in production, .*\/secrets\.json: set it to what "encryption_keys" is there/,
     ]);
+    const others = { ENCRYPTION_KEYS: `k1:${randomBytes(32).toString('base64')}` };
+    expectRefusal(await refusedStart({ NODE_ENV: 'production', DATA_DIR: folder.path, ...env, ...others }), [
+      /^ENCRYPTION_KEYS: lacks keys that were made in .*\/secrets\.json, .*put what "encryption_keys" is there behind your own/,
+    ]);
   });
 
   test('when the port is taken', async () => {

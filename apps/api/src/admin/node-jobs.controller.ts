@@ -3,11 +3,12 @@ import { Controller, Get, HttpCode, Param, Post, Req, Res } from '@nestjs/common
 import { ApiAcceptedResponse, ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Requires } from '../auth/access.js';
-import { actor } from '../auth/caller.js';
+import { actor, caller } from '../auth/caller.js';
 import { ApiErrors } from '../platform/http/openapi.js';
 import { examples } from './examples.js';
 import { JobEvents } from './job-events.js';
 import { NodesService } from './nodes.service.js';
+import { refuseTenants } from './operators.js';
 
 @ApiTags('Admin')
 @Controller('admin/nodes/jobs')
@@ -61,6 +62,7 @@ export class NodeJobsController {
   @ApiAcceptedResponse({ standardSchema: nodeJobSchema, example: examples.job })
   @ApiErrors('RESOURCE_NOT_FOUND', 'CACHE_KEY_CONFLICT')
   resumeNodeJob(@Req() request: FastifyRequest, @Param('id') id: string): Promise<NodeJob> {
+    refuseTenants(caller(request));
     return this.nodes.resumeJob(id, actor(request));
   }
 
@@ -74,6 +76,7 @@ export class NodeJobsController {
   @ApiAcceptedResponse({ standardSchema: nodeJobSchema, example: examples.job })
   @ApiErrors('RESOURCE_NOT_FOUND', 'CACHE_KEY_CONFLICT')
   cancelNodeJob(@Req() request: FastifyRequest, @Param('id') id: string): Promise<NodeJob> {
+    refuseTenants(caller(request));
     return this.nodes.cancelJob(id, actor(request));
   }
 }

@@ -12,10 +12,11 @@ import { Body, Controller, Delete, Get, HttpCode, Param, Post, Req, Res } from '
 import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Requires } from '../auth/access.js';
-import { actor } from '../auth/caller.js';
+import { actor, caller } from '../auth/caller.js';
 import { ApiErrors } from '../platform/http/openapi.js';
 import { examples, jobLocation, LOCATION } from './examples.js';
 import { NodesService } from './nodes.service.js';
+import { refuseTenants } from './operators.js';
 
 @ApiTags('Admin')
 @Controller('admin/nodes')
@@ -61,6 +62,7 @@ export class NodesController {
     @Res({ passthrough: true }) reply: FastifyReply,
     @Body({ schema: addNodeRequestSchema }) body: AddNodeRequest,
   ): Promise<NodeJob> {
+    refuseTenants(caller(request));
     const job = await this.nodes.add(body, actor(request));
     void reply.header('Location', jobLocation(job));
     return job;
@@ -81,6 +83,7 @@ export class NodesController {
     @Res({ passthrough: true }) reply: FastifyReply,
     @Param('id') id: string,
   ): Promise<NodeJob> {
+    refuseTenants(caller(request));
     const job = await this.nodes.remove(id, actor(request));
     void reply.header('Location', jobLocation(job));
     return job;

@@ -6,8 +6,10 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AuthenticationFailed, InsufficientPermissions } from '../platform/http/api-error.js';
 import { LiveConfig } from '../platform/live-config.js';
 import { ACCESS, type Access } from './access.js';
+import { isMistyped } from './api-key-format.js';
 import { ApiKeyUses } from './api-key-uses.js';
 import { CredentialVerifier } from './credential-verifier.js';
+import { withoutPort } from './limits/address.js';
 import { credentialIn, type PresentedCredential, presentedCredential } from './presented-credential.js';
 import type { Principal } from './principal.js';
 import { RateLimiter } from './rate-limiter.js';
@@ -93,6 +95,8 @@ export class AccessGuard implements CanActivate {
   }
 
   private async verify(credential: PresentedCredential, context: ExecutionContext) {
+    // Nothing that the database says could make it a key.
+    if (credential.kind === 'api_key' && isMistyped(credential.text)) return this.verifier.verify(credential, context);
     const isCaughtUp = await this.verified.catchUpSoon();
     const again = this.verified.recall(credential);
     if (again) return again;
@@ -138,7 +142,9 @@ export class AccessGuard implements CanActivate {
 
 /** @throws InsufficientPermissions */
 function refuseElsewhere({ allowedIps }: Principal, { ip }: FastifyRequest): void {
-  if (allowedIps && !allowedIps.has(ip)) throw new InsufficientPermissions({ refused_address: ip });
+  if (!allowedIps) return;
+  const address = withoutPort(ip);
+  if (!allowedIps.has(address)) throw new InsufficientPermissions({ refused_address: address });
 }
 
 /** @throws InsufficientPermissions */

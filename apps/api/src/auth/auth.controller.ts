@@ -19,6 +19,7 @@ import { Public, Requires } from './access.js';
 import { AccountsService } from './accounts.service.js';
 import { actor, caller } from './caller.js';
 import { examples } from './examples.js';
+import { namespaceOf } from './namespace.js';
 import { SessionsService } from './sessions.service.js';
 
 @ApiTags('Auth')
@@ -96,17 +97,18 @@ export class AuthController {
   @ApiOperation({ summary: 'Who am I', description: 'Tells whose credential it is and what it may do.' })
   @ApiOkResponse({ standardSchema: identitySchema, example: examples.identity })
   async me(@Req() request: FastifyRequest): Promise<Identity> {
-    const { type, id, name, role, grants, namespace, keyPrefixes, tier } = caller(request);
+    const { type, id, name, role, grants, keyPrefixes, tier } = caller(request);
+    const namespace = namespaceOf(request, caller(request));
     return {
       type,
       id,
       name,
       role,
       permissions: [...grants],
-      namespace: namespace ?? 'default',
+      namespace,
       key_prefixes: [...keyPrefixes],
       tier,
-      cache_size: await this.sizes.read(namespace ?? 'default', tier),
+      cache_size: await this.sizes.read(namespace, tier),
     };
   }
 }

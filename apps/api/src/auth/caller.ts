@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import type { Actor } from '../platform/audit/audit-log.js';
+import { withoutPort } from './limits/address.js';
 import type { Principal } from './principal.js';
 
 /** Who calls a route that is not public. */
@@ -14,7 +15,7 @@ export function actor({ principal, ip, id }: FastifyRequest): Actor {
     type: principal?.type ?? 'anonymous',
     id: principal?.id ?? null,
     name: principal?.name ?? null,
-    address: ip,
+    address: withoutPort(ip),
     request_id: id,
   };
 }

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import { ApiError } from '../platform/http/api-error.js';
-import { addressGroup } from './address-group.js';
+import { addressSubject } from './limits/address.js';
+import { RateLimitRejections } from './limits/rejections.js';
 
 /** After how many failures it gets slower, and what the longest wait is. */
 interface Patience {
@@ -55,12 +56,14 @@ interface LockedRow extends Row {
 }
 
 class TooManyFailedLogins extends ApiError {
-  constructor(waitSeconds: number) {
+  constructor(waitSeconds: number, { freeFailures }: Patience) {
     const retryAfter = Math.max(1, Math.ceil(waitSeconds));
     super(
       'RATE_LIMIT_EXCEEDED',
       {
-        reason: 'too many failed logins',
+        reason: 'too many failed logins, or too many at once',
+        limit: freeFailures,
+        window: FORGET_AFTER_SECONDS,
         reset_at: new Date(Date.now() + retryAfter * 1000).toISOString(),
         retry_after: retryAfter,
       },
@@ -81,17 +84,20 @@ export function waitSeconds(failures: number, { freeFailures, maxWaitSeconds }: 
  */
 @Injectable()
 export class LoginSlowDown {
-  constructor(private readonly database: DataSource) {}
+  constructor(
+    private readonly database: DataSource,
+    private readonly rejections: RateLimitRejections,
+  ) {}
 
   /** Counts an attempt. @throws ApiError RATE_LIMIT_EXCEEDED */
   async begin(email: string, address: string | null): Promise<Attempt> {
-    const from = addressGroup(address ?? '');
+    const from = addressSubject(address ?? undefined);
     const subjects = { pair: subject(email, from), account: subject(email), address: subject(undefined, from) };
     // Reading alone first: who hammers on a door that is closed makes the database write nothing.
-    refuseWhileBlocked(await this.blocked(subjects));
+    this.refuseWhileBlocked(await this.blocked(subjects), subjects, from);
     const rows = await this.database.transaction(async (transaction) => {
       const locked = await lock(transaction, subjects);
-      refuseWhileBlocked(locked);
+      this.refuseWhileBlocked(locked, subjects, from);
       await count(transaction, subjects, locked);
       await clearForgotten(transaction);
       return locked;
@@ -120,6 +126,13 @@ export class LoginSlowDown {
        WHERE known.subject = counted.subject`,
       [counted.map((each) => each.subject), counted.map((each) => each.at), counted.map((each) => each.formerly)],
     );
+  }
+
+  private refuseWhileBlocked(rows: readonly Row[], subjects: Subjects, from: string): void {
+    const [longest] = [...rows].sort((one, other) => other.wait_seconds - one.wait_seconds);
+    if (!longest || longest.wait_seconds <= 0) return;
+    this.rejections.note('login', from);
+    throw new TooManyFailedLogins(longest.wait_seconds, patienceWith(subjects, longest.subject));
   }
 
   private blocked(subjects: Subjects): Promise<Row[]> {
@@ -172,11 +185,6 @@ async function count(transaction: EntityManager, subjects: Subjects, rows: reado
 function patienceWith({ pair, account }: Subjects, subject: Buffer): Patience {
   if (subject.equals(pair)) return PATIENCE.pair;
   return subject.equals(account) ? PATIENCE.account : PATIENCE.address;
-}
-
-function refuseWhileBlocked(rows: readonly Row[]): void {
-  const longest = Math.max(0, ...rows.map((row) => row.wait_seconds));
-  if (longest > 0) throw new TooManyFailedLogins(longest);
 }
 
 async function clearForgotten(transaction: EntityManager): Promise<void> {

@@ -10,6 +10,21 @@ test('a password is checked against its hash, and against none', async () => {
   expect(await verifyPassword(undefined, 'nobody has this password')).toBe(false);
 });
 
+test('it takes as long to find that there is no hash as that it is another', async () => {
+  const hashed = await hashPassword('x');
+  const medianMs = async (passwordHash: string | undefined) => {
+    const times: number[] = [];
+    for (let i = 0; i < 9; i++) {
+      const startedAt = performance.now();
+      await verifyPassword(passwordHash, 'y');
+      times.push(performance.now() - startedAt);
+    }
+    return times.sort((one, other) => one - other)[4]!;
+  };
+  // Without the work there would be a hundredth of the time, which no busy machine hides.
+  expect(await medianMs(undefined)).toBeGreaterThan(0.2 * (await medianMs(hashed)));
+});
+
 test('a hash of today is not outdated, one with other parameters is', async () => {
   expect(isOutdated(await hashPassword('x'))).toBe(false);
   expect(isOutdated(await hash('x', { memoryCost: 8192, timeCost: 2, parallelism: 1 }))).toBe(true);

@@ -13,11 +13,13 @@ export function noteRefusal(audit: AuditLog, request: FastifyRequest, { code, de
   if (code !== 'INSUFFICIENT_PERMISSIONS' || !AUDITED.test(request.routeOptions.url ?? '')) return;
   // Without its query, which may hold a key.
   const [path = ''] = request.url.split('?', 1);
-  audit.note({
+  const entry = {
     action: 'access.refuse',
     outcome: 'refused',
     actor: actor(request),
     target: { type: 'route', id: `${request.method} ${path.slice(0, MAX_PATH_LENGTH)}` },
     after: details,
-  });
+  } as const;
+  // By the route: of other ids there may be any number.
+  audit.note(entry, `${request.method} ${request.routeOptions.url ?? ''}`);
 }

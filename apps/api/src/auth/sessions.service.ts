@@ -14,6 +14,12 @@ import { RefreshToken, Session } from './session.entity.js';
 import { User } from './user.entity.js';
 import { VerifiedCredentials } from './verified-credentials.js';
 
+/**
+ * Used tokens that are kept of a session, so that it ends when one of them is used again: those of a day, by default. An older
+ * one is refused, and no more.
+ */
+const USED_TOKENS_KEPT = 100;
+
 /** Logins: each is a session with one live refresh token, which is replaced at every use. */
 @Injectable()
 export class SessionsService {
@@ -136,6 +142,11 @@ export class SessionsService {
     const { tokenHash } = stored;
     const salt = successorSalt();
     await transaction.update(RefreshToken, { tokenHash }, { usedAt: now, successorSalt: salt });
+    await transaction.query(
+      `DELETE FROM refresh_tokens WHERE session_id = $1 AND used_at <
+         (SELECT used_at FROM refresh_tokens WHERE session_id = $1 AND used_at IS NOT NULL ORDER BY used_at DESC OFFSET $2 LIMIT 1)`,
+      [session.id, USED_TOKENS_KEPT - 1],
+    );
     return this.issuePair(transaction, session, successorOf(token, salt), now);
   }
 

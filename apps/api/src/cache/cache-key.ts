@@ -1,13 +1,12 @@
 import type { Tier } from '@cache-system/contracts';
 import type { FastifyRequest } from 'fastify';
 import { caller } from '../auth/caller.js';
-import type { Principal } from '../auth/principal.js';
-import { ApiError, InsufficientPermissions, InvalidRequest } from '../platform/http/api-error.js';
+import { namespaceOf } from '../auth/namespace.js';
+import { ApiError, InsufficientPermissions } from '../platform/http/api-error.js';
 
 const MAX_KEY_BYTES = 512;
 /** Unicode's category Cc. */
 const CONTROL_CHARACTER = /[\u0000-\u001f\u007f-\u009f]/;
-const NAMESPACE = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 const PLAIN = /^[A-Za-z0-9._~:@!$&'()*+,;=-]*$/;
 
 /** A key as the caller names it, and as the layers know it. */
@@ -88,16 +87,6 @@ function decode(encoded: string): string {
   // Node hands bytes above 0x7f through as Latin-1 characters, which is not what the caller meant.
   if (!/^[\u0000-\u007f]*$/.test(encoded)) throw invalidKey('bytes above 0x7f must be percent-encoded');
   return name;
-}
-
-function namespaceOf(request: FastifyRequest, principal: Principal): string {
-  if (principal.namespace !== null) return principal.namespace;
-  const asked = request.headers['x-cache-namespace'];
-  if (asked === undefined) return 'default';
-  if (typeof asked !== 'string' || !NAMESPACE.test(asked)) {
-    throw new InvalidRequest([{ path: 'X-Cache-Namespace', reason: 'must be 1 to 64 of a-z, 0-9, "_" and "-"' }]);
-  }
-  return asked;
 }
 
 function invalidKey(rule: string): ApiError {

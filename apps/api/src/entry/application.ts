@@ -13,6 +13,11 @@ import { RouteTable } from '../platform/http/route-table.js';
 import { nestLogger } from '../platform/logging.js';
 import type { Foundations } from '../platform/platform.module.js';
 
+/** Swagger UI is for whoever may look at the server: in production only where the configuration says so. */
+export function hasDocs({ environment, config }: Foundations): boolean {
+  return config.current.server.docs ?? environment.NODE_ENV !== 'production';
+}
+
 /** The application on its HTTP server, ready to listen. */
 export async function createApplication(foundations: Foundations): Promise<NestFastifyApplication> {
   const fastify = createFastify(foundations.config.current, foundations.traffic);
@@ -25,8 +30,7 @@ export async function createApplication(foundations: Foundations): Promise<NestF
   });
   app.setGlobalPrefix('v1', { exclude: ['health/live', 'health/ready', 'object/*key'] });
   await serveAdminApp(fastify);
-  const { docs = foundations.environment.NODE_ENV !== 'production' } = foundations.config.current.server;
-  if (docs) serveDocs(app, fastify);
+  if (hasDocs(foundations)) serveDocs(app, fastify);
   app.get(AddressLimits).watch(fastify);
   // The last is asked first: what is answered from memory costs no more than to refuse it.
   app.get(Overload).open(app.getHttpServer());

@@ -6,13 +6,14 @@ export function banner(
   url: string,
   { ADMIN_EMAIL, DATA_DIR, BOOTSTRAP_API_KEY, ADMIN_PASSWORD }: Environment,
   first: FirstStart,
+  hasDocs: boolean,
 ): string {
   const lines = [
     '',
     '  Cache System is running.',
     '',
     `  API      ${url}/v1`,
-    `  Swagger  ${url}/docs`,
+    ...(hasDocs ? [`  Swagger  ${url}/docs`] : []),
     `  Admin    ${url}/admin`,
     `  Data     ${DATA_DIR}`,
     '',

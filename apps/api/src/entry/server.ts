@@ -6,7 +6,7 @@ import { type Environment, StartRefused } from '../platform/env.js';
 import { Connections } from '../platform/http/connections.js';
 import { log, startLog } from '../platform/logging.js';
 import type { Foundations } from '../platform/platform.module.js';
-import { createApplication } from './application.js';
+import { createApplication, hasDocs } from './application.js';
 import { banner } from './banner.js';
 import { layFoundations } from './foundations.js';
 import { readSettings } from './settings.js';
@@ -25,7 +25,7 @@ async function main(): Promise<void> {
   await listen(app, environment);
   await app.get(AuditHeadLog).begin();
   stopOnSignals(app, foundations, connections);
-  process.stdout.write(banner(await app.getUrl(), environment, app.get(Bootstrap).firstStart));
+  process.stdout.write(banner(await app.getUrl(), environment, app.get(Bootstrap).firstStart, hasDocs(foundations)));
 }
 
 async function listen(app: NestFastifyApplication, { PORT, HOST }: Environment): Promise<void> {

@@ -215,6 +215,11 @@ describe('in production', () => {
     [{ BOOTSTRAP_API_KEY: `ck_live_${'0'.repeat(38)}` }, /^BOOTSTRAP_API_KEY: repeats itself; .*openssl rand/],
     [{ DATABASE_URL: 'postgres://postgres:postgres@db/cache' }, /^DATABASE_URL: has the user name for .*openssl rand/],
     [{ DATABASE_URL: 'postgres://cache:password123@db/cache' }, /^DATABASE_URL: has a password that .*openssl rand/],
+    [{ ADMIN_EMAIL: 'adabcq9Zk33xLo@a.uk', ADMIN_PASSWORD: 'adabcq9Zk33xLo-7' }, /^ADMIN_PASSWORD: contains the name/],
+    [{ ADMIN_PASSWORD: 'Summer2024!!' }, /^ADMIN_PASSWORD: is made of well-known words; .*openssl rand/],
+    [{ JWT_SECRET: 'replace_me_with_openssl_rand_base64_32' }, /^JWT_SECRET: is made of well-known words; /],
+    [{ JWT_SECRET: 'thisisasecretkeyforjwtsigningpurposes' }, /^JWT_SECRET: is made of well-known words; /],
+    [{ REDIS_SENTINEL_PASSWORD: 'password' }, /^REDIS_SENTINEL_PASSWORD: .*openssl rand/],
     [{ REDIS_URL: 'redis://:changeme@redis:6379' }, /^REDIS_URL: has a password that .*openssl rand/],
     [
       { REDIS_CLUSTER_NODES: 'rediss://a:b%40c@one:1,rediss://redis:redis@two:2' },

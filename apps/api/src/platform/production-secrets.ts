@@ -3,6 +3,8 @@ import { KEY_STRENGTH, PASSWORD_STRENGTH, type Strength, weaknessOf } from './se
 export const MIN_SECRET_LENGTH = 32;
 export const MIN_PASSWORD_LENGTH = 12;
 const MIN_API_KEY_LENGTH = 32;
+/** A shorter one is in a good password by chance. */
+const MIN_NAME_LENGTH = 4;
 const ENCRYPTION_KEY_BYTES = 32;
 const MIN_DIFFERENT_BYTES = 16;
 /** They are guarded by the network first and chosen elsewhere: only what everybody knows is refused. */
@@ -47,6 +49,10 @@ function tokenSecrets({ JWT_SECRET, JWT_KEYS_FILE, JWT_ACCEPTED_SECRETS }: Reado
 function adminPassword({ ADMIN_PASSWORD, ADMIN_EMAIL = '' }: Readonly<Record<string, string>>): string[] {
   if (ADMIN_PASSWORD === undefined) return [`ADMIN_PASSWORD: is required in production; ${MAKE.ADMIN_PASSWORD}`];
   if (ADMIN_PASSWORD.length < MIN_PASSWORD_LENGTH) return [];
+  const [name = ''] = ADMIN_EMAIL.toLowerCase().split('@');
+  if (name.length >= MIN_NAME_LENGTH && ADMIN_PASSWORD.toLowerCase().includes(name)) {
+    return problem('ADMIN_PASSWORD', 'contains the name in ADMIN_EMAIL', MAKE.ADMIN_PASSWORD);
+  }
   const words = ADMIN_EMAIL.toLowerCase().split(/[^\p{L}]+/u);
   return problem('ADMIN_PASSWORD', weaknessOf(ADMIN_PASSWORD, PASSWORD_STRENGTH, words), MAKE.ADMIN_PASSWORD);
 }
@@ -71,11 +77,15 @@ function encryptionKeys({ ENCRYPTION_KEYS = '' }: Readonly<Record<string, string
 
 /** A URL without a password is fine: there are sockets, certificates and networks of one's own. */
 function storePasswords(given: Readonly<Record<string, string>>): string[] {
-  return ['DATABASE_URL', 'REDIS_URL', 'REDIS_CLUSTER_NODES'].flatMap((name) => {
+  const sentinel = given['REDIS_SENTINEL_PASSWORD'];
+  const weakness = sentinel === undefined ? undefined : weaknessOf(sentinel, STORE_PASSWORD_STRENGTH);
+  const ofSentinel = problem('REDIS_SENTINEL_PASSWORD', weakness, MAKE.STORE_PASSWORD);
+  const inUrls = ['DATABASE_URL', 'REDIS_URL', 'REDIS_CLUSTER_NODES'].flatMap((name) => {
     const urls = (given[name] ?? '').split(',').filter((part) => URL.canParse(part));
     const found = urls.map((url) => weaknessOfLogin(new URL(url))).find((weakness) => weakness !== undefined);
     return problem(name, found, MAKE.STORE_PASSWORD);
   });
+  return [...inUrls, ...ofSentinel];
 }
 
 function weaknessOfLogin({ username, password }: URL): string | undefined {

@@ -19,6 +19,8 @@ const WORDS = new RegExp(
   keyboard somebody anything postgres trustno welcome default example private company replace correct battery
   service session changed letmein signing minimum refresh jsonweb express fastify staple passwd secret change should
   qwertz qwerty asdfgh zxcvbn monkey dragon master shadow random string secure system access server please insert
+  september november december february saturday thursday purposes purpose openssl january october wednesday tuesday
+  summer winter autumn spring monday friday sunday august march april base rand
   people really simple sample abcdef nodejs nestjs docker token cache admin super using login first small horse
   there their these those which value never guess least short chars bytes hello world local redis your this that
   with very long have from make must hard text safe some more than here user pass root test demo temp todo data auth

@@ -33,6 +33,14 @@ export function readSecrets(environment: Environment): Secrets {
       `ENCRYPTION_KEYS: is required in production, as entries are encrypted with keys that were made in ${path}: set it to what "encryption_keys" is there, or delete the file to lose those entries`,
     ]);
   }
+  if (isProduction && ENCRYPTION_KEYS !== undefined && kept.encryption_keys !== undefined) {
+    const given = ENCRYPTION_KEYS.split(',');
+    if (!kept.encryption_keys.split(',').every((key) => given.includes(key))) {
+      throw new StartRefused([
+        `ENCRYPTION_KEYS: lacks keys that were made in ${path}, with which entries are encrypted: put what "encryption_keys" is there behind your own, with a comma between, or delete the file to lose those entries`,
+      ]);
+    }
+  }
   const madeSecret = isProduction || JWT_KEYS_FILE !== undefined ? undefined : randomBytes(32).toString('base64');
   const jwtSecret = JWT_SECRET ?? (isProduction ? undefined : kept.jwt_secret) ?? madeSecret;
   const encryptionKeys =

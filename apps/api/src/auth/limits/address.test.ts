@@ -7,6 +7,8 @@ describe('an address stands', () => {
     ['::ffff:192.0.2.7', '192.0.2.7'],
     ['::FFFF:c000:207', '192.0.2.7'],
     ['::1', '::1'],
+    ['64:ff9b::192.0.2.7', '64:ff9b::/64'],
+    ['fe80::1%eth0', 'fe80::/64'],
   ])('%s for %s', (address, subject) => {
     expect(addressSubject(address)).toBe(subject);
   });

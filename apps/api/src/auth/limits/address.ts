@@ -6,11 +6,17 @@ const IPV6_PREFIX = 64;
 /** As some proxies write it into `X-Forwarded-For`. */
 const WITH_PORT = /^\[?([0-9A-Fa-f:.]+?)\]?:\d{1,5}$/;
 
+/** An address without the port that some proxies write behind it; what is none stays as it is. */
+export function withoutPort(text: string): string {
+  if (isIP(text) !== 0) return text;
+  const bare = WITH_PORT.exec(text)?.[1];
+  return bare !== undefined && isIP(bare) !== 0 ? bare : text;
+}
+
 /** Whom an address stands for: itself; of IPv6 the network; what is no address at all counts together. */
 export function addressSubject(address: string | undefined): string {
-  const text = address ?? '';
-  if (isIP(text) === 4) return text;
-  if (isIP(text) === 6) return normalizeIp(text, IPV6_PREFIX);
-  const bare = WITH_PORT.exec(text)?.[1];
-  return bare === undefined || isIP(bare) === 0 ? 'unknown' : normalizeIp(bare, IPV6_PREFIX);
+  const text = withoutPort(address ?? '');
+  const version = isIP(text);
+  if (version === 4) return text;
+  return version === 6 ? normalizeIp(text, IPV6_PREFIX) : 'unknown';
 }

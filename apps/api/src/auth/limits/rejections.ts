@@ -2,7 +2,7 @@ import { type OnApplicationShutdown, Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { type Actor, AuditLog } from '../../platform/audit/audit-log.js';
 import { log } from '../../platform/logging.js';
-import type { Dimension } from './allowance.js';
+import type { Dimension as RateLimit } from './allowance.js';
 
 const WRITE_EVERY_MS = 5000;
 /** So often at most one subject is written of. */
@@ -10,6 +10,9 @@ const REPEAT_AFTER_MS = 60_000;
 /** Subjects that are told apart; of more the dimension is noted. */
 const MAX_SUBJECTS = 1000;
 const SELF: Actor = { type: 'system', id: null, name: null, address: null, request_id: null };
+
+/** `login`: of addresses from which too many logins have failed. */
+type Dimension = RateLimit | 'login';
 
 interface Rejected {
   readonly dimension: Dimension;

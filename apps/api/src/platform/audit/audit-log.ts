@@ -45,11 +45,11 @@ export class AuditLog implements OnApplicationShutdown {
 
   /**
    * Adds an entry of what is part of no change, such as a request that was refused. The caller waits for nothing and
-   * nothing fails. The same action of the same actor from the same address is there once at once and then once a minute,
-   * with `repeats` in its `after`; while the database is away for long entries are lost, which the log of the process tells.
+   * nothing fails. The same action of the same actor from the same address, and of the same group where one is named, is
+   * there once at once and then once a minute, with `repeats` in its `after`; while the database is away for long entries are lost, which the log of the process tells.
    */
-  note(entry: AuditEntry): void {
-    this.notes.add(entry);
+  note(entry: AuditEntry, group?: string): void {
+    this.notes.add(entry, group);
   }
 
   async onApplicationShutdown(): Promise<void> {

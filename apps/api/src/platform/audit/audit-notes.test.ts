@@ -38,6 +38,12 @@ describe('notes for the audit log', () => {
     ]);
   });
 
+  test('of one action and caller are told apart by group', async () => {
+    for (const group of ['a', 'b', 'a', 'c']) notes.add(refusal('a'), group);
+    await jest.advanceTimersByTimeAsync(1000);
+    expect(told()).toHaveLength(3);
+  });
+
   test('of a flood are the first, and a count a minute', async () => {
     for (let i = 0; i < 500; i++) notes.add(refusal('a'));
     notes.add(refusal('a', '192.0.2.2'));

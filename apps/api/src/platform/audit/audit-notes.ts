@@ -41,9 +41,10 @@ export class AuditNotes<Entry extends Notable> {
   /** @param write stores entries in one transaction; rejects when none of them is stored */
   constructor(private readonly write: (notes: readonly Note<Entry>[]) => Promise<void>) {}
 
-  add(entry: Entry): void {
+  /** @param group of several of one action and caller: each group has entries of its own */
+  add(entry: Entry, group = ''): void {
     const { type, id, address } = entry.actor;
-    const key = JSON.stringify([entry.action, type, id, address]);
+    const key = JSON.stringify([entry.action, type, id, address, group]);
     const note = { at: new Date(), entry };
     const flood = this.floods.get(key);
     if (flood) {

@@ -43,6 +43,7 @@ export class Cors {
     response.setHeader('Access-Control-Allow-Headers', HEADERS);
     response.setHeader('Access-Control-Max-Age', PREFLIGHT_SECONDS);
     response.setHeader('X-Request-Id', requestId(request));
+    response.setHeader('X-Response-Time', '0ms');
     response.writeHead(204).end();
     return true;
   }

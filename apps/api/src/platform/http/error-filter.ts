@@ -3,7 +3,6 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { log } from '../logging.js';
 import { databaseError } from '../postgres/failures.js';
 import { ApiError, InvalidRequest, UnsupportedMediaType } from './api-error.js';
-import { discardRest } from './discard-rest.js';
 import { bodyTypes } from './request-body.js';
 import { respondError } from './respond.js';
 import type { RouteTable } from './route-table.js';
@@ -53,7 +52,6 @@ export function translateError(error: unknown, request: FastifyRequest): ApiErro
   const thrown = error instanceof HttpException ? error.cause : error;
   switch ((thrown as Partial<FastifyError> | undefined)?.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      discardRest(request.raw);
       return new ApiError(
         'PAYLOAD_TOO_LARGE',
         { part: 'body', limit_bytes: request.routeOptions.bodyLimit },

@@ -18,6 +18,8 @@ declare module 'fastify' {
 }
 
 /** Room in a body for what is not the value: the envelope, options, whitespace. */
+/** What is answered there is for the caller alone: tokens, keys and what is known of people. */
+const CONFIDENTIAL = /^\/v1\/(?:auth|admin|config|monitor)\//;
 const ENVELOPE_BYTES = 64 * 1024;
 /** For many values at once. It is held in memory as a whole, with what is made of it. */
 const BULK_BYTES = 8 * 1024 * 1024;
@@ -64,6 +66,9 @@ export function createFastify(config: Config, traffic: Traffic): FastifyInstance
   });
   fastify.addHook('onSend', (request, reply, _payload, done) => {
     reply.headers(commonHeaders(request));
+    if (CONFIDENTIAL.test(request.routeOptions.url ?? '') && !reply.hasHeader('cache-control')) {
+      reply.header('Cache-Control', 'no-store');
+    }
     done();
   });
   fastify.addHook('onResponse', (request, reply, done) => {

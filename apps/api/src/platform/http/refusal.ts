@@ -31,7 +31,7 @@ export function refuse(request: IncomingMessage, response: ServerResponse): void
     'nosniff',
   ];
   const body = `{"error":{"code":"SERVICE_OVERLOADED","message":"${message}","details":{"retry_after":${waitSeconds}},"metadata":{"request_id":"${id}","timestamp":"${new Date().toISOString()}","api_version":"v1","response_time_ms":0}}}`;
-  if (hasBody(request)) discardRest(request);
+  if (hasBody(request)) discardRest(request, response);
   if (request.method !== 'HEAD' && takesWhole(request, response)) {
     writeWhole(response, status, headers, body, true);
   } else {

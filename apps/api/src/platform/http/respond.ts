@@ -1,6 +1,7 @@
 import { writeDocument } from '@cache-system/cache-engine';
 import type { ErrorEnvelope } from '@cache-system/contracts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { discardRest } from './discard-rest.js';
 import { CONTENT_TYPES, errorFormat } from './formats.js';
 import type { HeaderList } from './header-list.js';
 import type { RateLimitState } from './rate-limit-state.js';
@@ -77,6 +78,7 @@ export function respondError(request: FastifyRequest, reply: FastifyReply, error
       },
     },
   };
+  if (error.code === 'PAYLOAD_TOO_LARGE' && !request.raw.complete) discardRest(request.raw, reply.raw);
   const format = errorFormat(request);
   const headers: HeaderList = ['Content-Type', CONTENT_TYPES[format], 'Cache-Control', 'no-store'];
   for (const [name, value] of Object.entries(error.headers)) headers.push(name, value);
