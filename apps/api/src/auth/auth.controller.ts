@@ -11,7 +11,7 @@ import {
   tokenPairSchema,
 } from '@cache-system/contracts';
 import { Body, Controller, Get, HttpCode, Post, Req } from '@nestjs/common';
-import { ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiHeader, ApiNoContentResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { ApiErrors } from '../platform/http/openapi.js';
 import { CacheSizes } from './cache-size.js';
@@ -95,7 +95,13 @@ export class AuthController {
   @Get('me')
   @Requires('authenticated')
   @ApiOperation({ summary: 'Who am I', description: 'Tells whose credential it is and what it may do.' })
+  @ApiHeader({
+    name: 'X-Cache-Namespace',
+    required: false,
+    description: 'For users: the namespace whose size is told; `default` if left out',
+  })
   @ApiOkResponse({ standardSchema: identitySchema, example: examples.identity })
+  @ApiErrors('INVALID_REQUEST')
   async me(@Req() request: FastifyRequest): Promise<Identity> {
     const { type, id, name, role, grants, keyPrefixes, tier } = caller(request);
     const namespace = namespaceOf(request, caller(request));
