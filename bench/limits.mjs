@@ -5,15 +5,16 @@ import { startApi } from '../tools/harness/api-process.mjs';
 import { startRedis } from '../tools/harness/redis-process.mjs';
 import { prepare } from '../tools/setup/prepare.mjs';
 import { fill } from './fill.mjs';
+import { tableOf, writeTable } from './report.mjs';
 import { load } from './wrk.mjs';
 
 /**
  * `npm run bench:limits`: what authentication, permissions and rate limits cost of the throughput of a route, beside the same
  * route of the same service without them (`peers/unguarded.mjs`). Rounds are interleaved; a ratio is the median of those of
- * each round. BENCH_ROUNDS and BENCH_SECONDS say how often and how long.
+ * each round, and written to docs/benchmarks.md. LIMITS_ROUNDS and LIMITS_SECONDS say how often and how long.
  */
-const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 25);
-const SECONDS = Number(process.env['BENCH_SECONDS'] ?? 1);
+const ROUNDS = Number(process.env['LIMITS_ROUNDS'] ?? 25);
+const SECONDS = Number(process.env['LIMITS_SECONDS'] ?? 1);
 const BODY = JSON.stringify({ value: { text: 'x'.repeat(1000 - '{"text":""}'.length) } });
 const TIER = {
   RATE_LIMITS__TIERS__ENTERPRISE__REQUESTS_PER_HOUR: '1000000000',
@@ -75,12 +76,15 @@ await redis.stop();
 
 const median = (/** @type {number[]} */ numbers) =>
   [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? NaN;
-console.log('| route | service | requests per second of processor | × without |\n| --- | --- | --- | --- |');
-for (const route of Object.keys(routes)) {
-  for (const name of Object.keys(services)) {
+const rows = Object.keys(routes).flatMap((route) =>
+  Object.keys(services).map((name) => {
     const own = measured.get(`${route} ${name}`) ?? [];
     const without = measured.get(`${route} without`) ?? [];
     const ratio = median(own.map((each, round) => each / (without[round] ?? NaN)));
-    console.log(`| ${route} | ${name} | ${Math.round(median(own)).toLocaleString('en')} | ${ratio.toFixed(2)} |`);
-  }
-}
+    const target = name === 'without' ? '' : '0.85';
+    return [route, name, Math.round(median(own)).toLocaleString('en'), ratio.toFixed(2), target];
+  }),
+);
+const table = tableOf(['route', 'service', 'requests per second of processor', '× without', 'target'], rows);
+console.log(table);
+writeTable('limits', 'npm run bench:limits', `${ROUNDS} interleaved rounds of ${SECONDS} s`, table);

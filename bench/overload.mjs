@@ -1,19 +1,18 @@
 import { execFile, execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { startApi } from '../tools/harness/api-process.mjs';
 import { findCommand } from '../tools/harness/installed.mjs';
 import { prepare } from '../tools/setup/prepare.mjs';
 import { fill } from './fill.mjs';
+import { tableOf, writeTable } from './report.mjs';
 
 /**
  * `npm run bench:overload`: what is left of a node's work when more and more is asked of it than it can do. The most that it
  * can is measured with 64 connections that are always busy; then so many times as much is sent at a steady rate, whatever
  * comes back. Written to docs/benchmarks.md. BENCH_SECONDS says how long each measurement takes.
  */
-const REPORT = fileURLToPath(new URL('../docs/benchmarks.md', import.meta.url));
 const GENERATOR = fileURLToPath(new URL('overload/generator.mjs', import.meta.url));
 const PROBE = fileURLToPath(new URL('overload/probe.mjs', import.meta.url));
 const SECONDS = Number(process.env['BENCH_SECONDS'] ?? 5);
@@ -143,12 +142,6 @@ function cells(one, peak) {
 
 const head = ['request', 'sent', 'good/s', '× peak', '× peak, by CPU', 'p99 ms', '503/s', 'not sent/s'];
 head.push('others refused %', 'their 503 p50 ms', 'p99 ms', 'served p99 ms', 'RSS MiB');
-const table = [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n');
+const table = tableOf(head, rows);
 console.log(`\n${table}`);
-const [begin, end] = ['<!-- overload: written by npm run bench:overload -->', '<!-- overload: end -->'];
-const report = readFileSync(REPORT, 'utf8');
-const machine = `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}; ${SECONDS} s each`;
-if (report.includes(begin)) {
-  const [before, after] = [report.slice(0, report.indexOf(begin)), report.slice(report.indexOf(end))];
-  writeFileSync(REPORT, `${before}${begin}\n\n${machine}.\n\n${table}\n\n${after}`);
-}
+writeTable('overload', 'npm run bench:overload', `${SECONDS} s each`, table);

@@ -1,20 +1,18 @@
-import { readFileSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
-import { fileURLToPath } from 'node:url';
 import { findCommand } from '../tools/harness/installed.mjs';
 import { prepare } from '../tools/setup/prepare.mjs';
 import { fill } from './fill.mjs';
+import { tableOf, writeTable } from './report.mjs';
 import { startServers } from './servers.mjs';
 import { strategyCases } from './strategies.mjs';
 import { load } from './wrk.mjs';
 
 /**
- * `npm run bench`: what a read and a write cost, against a bare Fastify route and webdis in the same run. Rounds are
+ * `npm run bench`: what a read and a write cost, against a bare Fastify route and webdis in the same run, and then what
+ * authentication and limits do (limits.mjs). Rounds are
  * interleaved, so that a machine that slows down slows down everybody; medians are reported, and written to
  * docs/benchmarks.md. `npm run bench -- <case> …` measures these cases and their peers, and writes nothing. BENCH_ROUNDS,
  * BENCH_SECONDS and BENCH_KEYS say how often, how long and of how many keys.
  */
-const REPORT = fileURLToPath(new URL('../docs/benchmarks.md', import.meta.url));
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 7);
 const SECONDS = Number(process.env['BENCH_SECONDS'] ?? 4);
 /** A third fits into the 64 MiB that L1 has here. */
@@ -150,7 +148,10 @@ try {
 
 const table = report();
 console.log(`\n${table}`);
-if (only.length === 0) writeReport(table);
+if (only.length === 0) {
+  writeTable('requests', 'npm run bench', `${ROUNDS} interleaved rounds of ${SECONDS} s`, table);
+  await import('./limits.mjs');
+}
 
 async function webdisSet() {
   const response = await fetch(`${webdis.url}/SET/bench:0`, { method: 'PUT', body: getBody });
@@ -198,15 +199,5 @@ function report() {
     ];
   });
   const head = ['case', 'requests/s', '× Fastify', 'target', 'p50 ms', 'p50 × Fastify', 'p99 ms'];
-  return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
-}
-
-/** @param {string} results */
-function writeReport(results) {
-  const begin = '<!-- requests: written by npm run bench -->';
-  const end = '<!-- requests: end -->';
-  const machine = `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}; ${ROUNDS} interleaved rounds of ${SECONDS} s`;
-  const text = readFileSync(REPORT, 'utf8');
-  const [before, after] = [text.slice(0, text.indexOf(begin)), text.slice(text.indexOf(end))];
-  writeFileSync(REPORT, `${before}${begin}\n\n${machine}.\n\n${results}\n\n${after}`);
+  return tableOf(head, rows);
 }

@@ -1,15 +1,12 @@
-import { readFileSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
-import { fileURLToPath } from 'node:url';
 import { startApi } from '../tools/harness/api-process.mjs';
 import { startRedis } from '../tools/harness/redis-process.mjs';
 import { prepare } from '../tools/setup/prepare.mjs';
+import { tableOf, writeTable } from './report.mjs';
 
 /**
  * `npm run bench:tags`: how long it takes to invalidate a tag of 10 entries and one of a million, in turn, on Redis; and
  * whether no entry survives it.
  */
-const REPORT = fileURLToPath(new URL('../docs/benchmarks.md', import.meta.url));
 const SIZES = [10, 1_000, 1_000_000];
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 50);
 const BATCH = 1000;
@@ -79,10 +76,6 @@ const rows = SIZES.map((size) => {
   return [size.toLocaleString('en'), ...figures, survivors.get(size)];
 });
 const head = ['entries with the tag', 'p50 ms', 'p99 ms', 'found of the last 1,000'];
-const table = [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+const table = tableOf(head, rows);
 console.log(`\n${table}`);
-const [begin, end] = ['<!-- tags: written by npm run bench:tags -->', '<!-- tags: end -->'];
-const machine = `${cpus()[0]?.model ?? 'unknown processor'}, ${cpus().length} cores, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}; ${ROUNDS} rounds in turn`;
-const text = readFileSync(REPORT, 'utf8');
-const [before, after] = [text.slice(0, text.indexOf(begin)), text.slice(text.indexOf(end))];
-writeFileSync(REPORT, `${before}${begin}\n\n${machine}.\n\n${table}\n\n${after}`);
+writeTable('tags', 'npm run bench:tags', `${ROUNDS} rounds in turn`, table);
