@@ -10,7 +10,7 @@ import { EventReader } from './support/event-reader.js';
 import { adminClient } from './support/credentials.js';
 import { expectError } from './support/expectations.js';
 import { mintKey } from './support/keys.js';
-import { type Service, startService, STORES } from './support/service.js';
+import { onRealStores, type Service, startService } from './support/service.js';
 
 const KEYS = '/v1/auth/api-keys';
 /** On whichever node, after the change is answered. */
@@ -18,7 +18,6 @@ const BOUND_MS = 1000;
 const KEY = 'in-l1-of-both';
 
 /** Several processes on one database are several nodes. */
-const onRealStores = STORES === 'real' ? describe : describe.skip;
 
 onRealStores('what is changed of a key on one node is in force on the other within a second', () => {
   let redis: Awaited<ReturnType<typeof startRedis>>;

@@ -9,7 +9,7 @@ import { eventually } from '../../../tools/harness/eventually.mjs';
 import { query } from './support/database.js';
 import { expectError, expectExactly, expectViolation } from './support/expectations.js';
 import { mintKey } from './support/keys.js';
-import { type Service, startService, STORES } from './support/service.js';
+import { onRealStores, type Service, startService } from './support/service.js';
 
 const KEYS = '/v1/auth/api-keys';
 const JWT_SECRET = 'a secret of this test, long enough to sign tokens with';
@@ -267,7 +267,7 @@ describe('an API key', () => {
 });
 
 /** What only nodes that share a database can show. */
-(STORES === 'real' ? describe : describe.skip)('on two nodes', () => {
+onRealStores('on two nodes', () => {
   let second: Awaited<ReturnType<typeof startApi>>;
   let there: Client;
   beforeAll(async () => {

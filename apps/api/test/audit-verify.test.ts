@@ -1,21 +1,15 @@
 import path from 'node:path';
 import { Client as Postgres } from 'pg';
 import { eventually } from '../../../tools/harness/eventually.mjs';
-import { createTemporaryFolder, spawnTied } from '../../../tools/harness/tied-process.mjs';
+import { createTemporaryFolder } from '../../../tools/harness/tied-process.mjs';
 import { hashLink } from '../src/platform/audit/audit-chain.js';
 import { auditedChange, keyOf, readAudit } from './support/audit.js';
 import { logIn } from './support/credentials.js';
 import { expectError } from './support/expectations.js';
-import { type Service, startService, STORES } from './support/service.js';
+import { runCommand } from './support/process.js';
+import { onRealStores, type Service, startService } from './support/service.js';
 
-const COMMAND = path.join(__dirname, '../dist/entry/audit-verify.js');
-const onRealStores = STORES === 'real' ? describe : describe.skip;
-
-async function verify(env: Readonly<Record<string, string>>, ...args: string[]) {
-  const command = spawnTied(process.execPath, [COMMAND, ...args], { env: { PATH: process.env['PATH'] ?? '', ...env } });
-  const exitCode = await command.ended;
-  return { exitCode, output: command.output() };
-}
+const verify = runCommand.bind(null, 'audit-verify');
 
 const INTACT = /^the audit log is what was written: entries 1 to (\d+)\nhead (\1:[0-9a-f]{64})\n$/;
 

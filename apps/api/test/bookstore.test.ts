@@ -2,14 +2,13 @@ import path from 'node:path';
 import { Client } from 'pg';
 import { startPostgres } from '../../../tools/harness/postgres-process.mjs';
 import { spawnTied } from '../../../tools/harness/tied-process.mjs';
-import { STORES } from './support/service.js';
+import { onRealStores } from './support/service.js';
 
 const STORY = path.join(__dirname, '../../../examples/bookstore/story.mjs');
 /** What was called, and what came of it: the price, and the layer that it came from. */
 const LINE = /^ {2}(GET|PUT|POST|UPDATE) .*$/gm;
 
 /** It needs a Postgres server, which the run on embedded stores has not; the one on real stores is part of every test run. */
-const onRealStores = STORES === 'real' ? describe : describe.skip;
 
 onRealStores('the bookstore of examples/', () => {
   test('shows the new price after each of its changes, from the cache again', async () => {

@@ -12,7 +12,7 @@ import {
 import { Workload } from '../../../tools/harness/coherence/workload.mjs';
 import { startPostgres } from '../../../tools/harness/postgres-process.mjs';
 import { startRedis } from '../../../tools/harness/redis-process.mjs';
-import { STORES } from './support/service.js';
+import { onRealStores } from './support/service.js';
 
 /** What `cache.coherence.max_staleness_ms` is unless it is set. There is no slack: see `Operation`. */
 const BOUND_MS = 1000;
@@ -20,7 +20,6 @@ const GRACE_SECONDS = 2;
 const NODES = 3;
 
 /** Several processes on one database are several nodes. */
-const onRealStores = STORES === 'real' ? describe : describe.skip;
 
 onRealStores(
   'three nodes, sixteen clients, fifty keys: nobody reads what is known to be old, and no update is lost',

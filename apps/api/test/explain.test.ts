@@ -7,7 +7,7 @@ import { adminClient } from './support/credentials.js';
 import { expectError, expectExactly, expectViolation } from './support/expectations.js';
 import { type HttpOrigin, startHttpOrigin } from './support/http-origin.js';
 import { mintKey } from './support/keys.js';
-import { type Service, startService, STORES } from './support/service.js';
+import { onRealStores, type Service, startService, testOnRealStores } from './support/service.js';
 
 type Headers = Readonly<Record<string, string>>;
 
@@ -285,8 +285,7 @@ describe('what the source has to do with it', () => {
   });
 
   // The embedded stores take one process.
-  const onTwoNodes = STORES === 'real' ? test : test.skip;
-  onTwoNodes('another node asks it, and this one waits', async () => {
+  testOnRealStores('another node asks it, and this one waits', async () => {
     const other = await startApi({ env: { LOG_LEVEL: 'warn', ...service.stores, CACHE__SOURCES: sources } });
     const elsewhere = new Client(other.url, client.headers);
     try {
@@ -345,7 +344,6 @@ describe('who may ask, and where', () => {
 });
 
 /** Only a process of its own can be frozen. */
-const onRealStores = STORES === 'real' ? describe : describe.skip;
 
 onRealStores('with a layer that is down', () => {
   test('it says which, and why a copy is served nevertheless', async () => {

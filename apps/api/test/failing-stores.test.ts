@@ -9,7 +9,7 @@ import { type Answer, type Client, entryPath } from './support/client.js';
 import { eventually } from '../../../tools/harness/eventually.mjs';
 import { expectError } from './support/expectations.js';
 import { mintKey } from './support/keys.js';
-import { type Service, startService, STORES } from './support/service.js';
+import { onRealStores, type Service, startService } from './support/service.js';
 
 const DEADLINE_MS = 300;
 /** A busy machine may be late; what hangs is later. */
@@ -18,7 +18,6 @@ const SLACK_MS = 3000;
 const QUERY_TIMEOUT_MS = 5000;
 
 /** Only a process of its own can be frozen or killed. */
-const onRealStores = STORES === 'real' ? describe : describe.skip;
 
 async function timed(call: Promise<Answer>): Promise<{ answer: Answer; elapsedMs: number }> {
   const startedAt = performance.now();

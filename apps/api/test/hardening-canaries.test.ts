@@ -9,7 +9,7 @@ import { type HttpOrigin, startHttpOrigin } from './support/http-origin.js';
 import { mintKey } from './support/keys.js';
 import { readOperations } from './support/openapi.js';
 import { refusedStart } from './support/process.js';
-import { type Service, startService, STORES } from './support/service.js';
+import { type Service, startService, STORES, testOnRealStores } from './support/service.js';
 
 /** Nothing else looks like it, and it is no part of anything. */
 const canary = (name: string) => `canary-${name}-${randomBytes(12).toString('hex')}`;
@@ -219,29 +219,23 @@ test('a start that is refused tells nothing of the secrets that it was given', a
   for (const secret of secrets) expect(lines.join('\n')).not.toContain(secret);
 });
 
-(STORES === 'real' ? test : test.skip)(
-  'a Redis that goes away, or takes the password no more, is told of without it',
-  async () => {
-    const password = canary('redis');
-    const redis = await startRedis({ args: ['--requirepass', password] });
-    const started = await startService({
-      REDIS_URL: redis.url.replace('//', `//:${password}@`),
-      LOG_LEVEL: 'trace',
-    });
-    const { api, client } = started;
-    expect((await client.put(entryPath('k'), { value: 1 })).status).toBe(201);
-    await redis.kill9();
-    const changed = await startRedis({ port: redis.port, args: ['--requirepass', canary('other')] });
-    const told: string[] = [];
-    await eventually('the loss is told', async () => {
-      told.push(
-        (await client.get(entryPath('other'))).text,
-        (await client.get('/v1/monitor/health?detailed=true')).text,
-      );
-      return api.output().includes('lost the connection');
-    });
-    await started.stop();
-    await changed.stop();
-    expect([...told, api.output()].join('\n')).not.toContain(password);
-  },
-);
+testOnRealStores('a Redis that goes away, or takes the password no more, is told of without it', async () => {
+  const password = canary('redis');
+  const redis = await startRedis({ args: ['--requirepass', password] });
+  const started = await startService({
+    REDIS_URL: redis.url.replace('//', `//:${password}@`),
+    LOG_LEVEL: 'trace',
+  });
+  const { api, client } = started;
+  expect((await client.put(entryPath('k'), { value: 1 })).status).toBe(201);
+  await redis.kill9();
+  const changed = await startRedis({ port: redis.port, args: ['--requirepass', canary('other')] });
+  const told: string[] = [];
+  await eventually('the loss is told', async () => {
+    told.push((await client.get(entryPath('other'))).text, (await client.get('/v1/monitor/health?detailed=true')).text);
+    return api.output().includes('lost the connection');
+  });
+  await started.stop();
+  await changed.stop();
+  expect([...told, api.output()].join('\n')).not.toContain(password);
+});

@@ -4,7 +4,7 @@ import { Client, entryPath } from './support/client.js';
 import { eventually } from '../../../tools/harness/eventually.mjs';
 import { expectError, expectExactly, expectViolation } from './support/expectations.js';
 import { mintKey } from './support/keys.js';
-import { type Service, startService, STORES } from './support/service.js';
+import { onRealStores, type Service, startService, STORES } from './support/service.js';
 
 const HEALTH = '/v1/monitor/health';
 
@@ -98,7 +98,7 @@ describe('the health of the node', () => {
 });
 
 /** Freezing needs a Redis of one's own. */
-(STORES === 'real' ? describe : describe.skip)('a node whose Redis is frozen', () => {
+onRealStores('a node whose Redis is frozen', () => {
   test('is alive and not ready, says why, and is ready again after the thaw', async () => {
     const redis = await startRedis();
     const frozen = await startService({ REDIS_URL: redis.url, CACHE__LAYERS__L2__DEADLINE_MS: '200' });

@@ -5,7 +5,7 @@ import { type ClusterNode, startRedisCluster } from '../../../tools/harness/redi
 import { startRedis } from '../../../tools/harness/redis-process.mjs';
 import { type Answer, Client, entryPath } from './support/client.js';
 import { expectError, expectWritten } from './support/expectations.js';
-import { STORES } from './support/service.js';
+import { onRealStores, STORES } from './support/service.js';
 
 const DEADLINE_MS = 500;
 /** A busy machine may be late; what hangs is later. */
@@ -14,7 +14,6 @@ const ROUNDS = 40;
 const CONSISTENCY_LEVELS = ['eventual', 'quorum', 'all'];
 
 /** The servers are its own, so one of the two runs is enough: that which has Redis. */
-const onRealStores = STORES === 'real' ? describe : describe.skip;
 
 let postgres: Awaited<ReturnType<typeof startPostgres>>;
 let cluster: Awaited<ReturnType<typeof startRedisCluster>>;

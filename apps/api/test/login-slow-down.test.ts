@@ -1,10 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Client as Postgres } from 'pg';
 import { startApi } from '../../../tools/harness/api-process.mjs';
+import { eventually } from '../../../tools/harness/eventually.mjs';
+import { readAudit } from './support/audit.js';
 import { type Answer, Client } from './support/client.js';
 import { adminClient } from './support/credentials.js';
 import { query } from './support/database.js';
 import { expectError } from './support/expectations.js';
-import { type Service, startService, STORES } from './support/service.js';
+import { onRealStores, type Service, startService, testOnRealStores } from './support/service.js';
 
 const PASSWORD = 'the password of this test';
 /** Failures after which it gets slower: of an account from one address, from everywhere, of an address for all accounts. */
@@ -124,6 +127,18 @@ describe('failed logins', () => {
     expect((await logIn(stranger(), email)).status).toBe(200);
   });
 
+  test('are in the audit log once they are slowed down, by their address', async () => {
+    const client = stranger();
+    const email = nobody();
+    await guessUntilSlow(() => guess(client, email));
+    const from = `127.0.1.${addresses}`;
+    await eventually('they are written', async () => {
+      const { entries } = await readAudit(admin, { action: 'rate_limit.reject' });
+      const told = entries.map(({ after }) => JSON.stringify(after));
+      return told.some((text) => text.includes(`"dimension":"login","subject":"${from}"`));
+    });
+  });
+
   test('are forgotten when the right password comes, of that account', async () => {
     const [client, email] = [stranger(), await somebody()];
     for (let round = 0; round < 2; round++) {
@@ -148,7 +163,7 @@ describe('failed logins', () => {
   });
 });
 
-(STORES === 'real' ? describe : describe.skip)('on two nodes', () => {
+onRealStores('on two nodes', () => {
   let second: Awaited<ReturnType<typeof startApi>>;
   beforeAll(async () => {
     second = await startApi({ env: { LOG_LEVEL: 'warn', ...service.stores } });
@@ -163,18 +178,42 @@ describe('failed logins', () => {
   });
 });
 
-(STORES === 'real' ? test : test.skip)(
-  'failures are forgotten after an hour, also where people log in meanwhile',
-  async () => {
-    const [client, email] = [stranger(), await somebody()];
-    for (let each = 0; each < FREE_OF_ACCOUNT; each++) expect((await guess(stranger(), email)).status).toBe(401);
-    for (let half = 0; half < 2; half++) {
-      await query(service, `UPDATE login_failures SET attempted_at = attempted_at - interval '35 minutes'`);
-      expect((await logIn(client, email)).status).toBe(200);
-    }
-    for (let each = 0; each < FREE_OF_ACCOUNT; each++) expect((await guess(stranger(), email)).status).toBe(401);
-  },
-);
+testOnRealStores('failures are forgotten after an hour, also where people log in meanwhile', async () => {
+  const [client, email] = [stranger(), await somebody()];
+  for (let each = 0; each < FREE_OF_ACCOUNT; each++) expect((await guess(stranger(), email)).status).toBe(401);
+  for (let half = 0; half < 2; half++) {
+    await query(service, `UPDATE login_failures SET attempted_at = attempted_at - interval '35 minutes'`);
+    expect((await logIn(client, email)).status).toBe(200);
+  }
+  for (let each = 0; each < FREE_OF_ACCOUNT; each++) expect((await guess(stranger(), email)).status).toBe(401);
+});
+
+testOnRealStores('a login that succeeds does not end the wait that another has brought about meanwhile', async () => {
+  const email = await somebody();
+  const postgres = new Postgres({ connectionString: service.stores['DATABASE_URL'] });
+  await postgres.connect();
+  const counted = (subjects: number, since: string) =>
+    eventually('the attempt is counted', async () => {
+      const rows = await query(service, 'SELECT 1 FROM login_failures WHERE attempted_at > $1', [since]);
+      return rows.length === subjects;
+    });
+  try {
+    await postgres.query('BEGIN');
+    await postgres.query('LOCK TABLE users IN ACCESS EXCLUSIVE MODE');
+    const since = (await postgres.query<{ now: string }>('SELECT clock_timestamp()::text AS now')).rows[0]!.now;
+    const right = logIn(stranger(), email);
+    await counted(3, since);
+    await query(service, 'UPDATE login_failures SET failures = 100 WHERE attempted_at > $1', [since]);
+    const wrong = guess(stranger(), email);
+    await counted(5, since);
+    await postgres.query('ROLLBACK');
+    expect((await right).status).toBe(200);
+    expect((await wrong).status).toBe(401);
+    waitOf(await logIn(stranger(), email));
+  } finally {
+    await postgres.end();
+  }
+});
 
 /** Everything of an answer but what differs between any two: ids and times. */
 function told({ status, headers, json }: Answer) {

@@ -5,16 +5,14 @@ import { redisCommand } from '../../../tools/harness/redis-command.mjs';
 import { startRedis } from '../../../tools/harness/redis-process.mjs';
 import { type Answer, Client, entryPath } from './support/client.js';
 import { mintKey } from './support/keys.js';
-import { type Service, startService, STORES } from './support/service.js';
+import { onRealStores, type Service, startService } from './support/service.js';
 
-/** What limits there are in whole days does not come back within a test. */
 const SETTINGS = {
   CACHE__LAYERS__L2__DEADLINE_MS: '2000',
-  RATE_LIMITS__IP__WINDOW: '86400',
 };
 const AT_ONCE = 16;
 
-(STORES === 'real' ? describe : describe.skip)('three nodes on one Redis', () => {
+onRealStores('three nodes on one Redis', () => {
   let redis: Awaited<ReturnType<typeof startRedis>>;
   let service: Service;
   let others: Awaited<ReturnType<typeof startApi>>[];

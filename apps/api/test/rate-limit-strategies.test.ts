@@ -5,7 +5,7 @@ import { type Order, orderShared } from '../src/auth/limits/limit-script.js';
 import type { Rule } from '../src/auth/limits/rule.js';
 import { openTally } from '../src/auth/limits/strategies.js';
 import { type Tally, wholeFree } from '../src/auth/limits/tally.js';
-import { STORES } from './support/service.js';
+import { onRealStores } from './support/service.js';
 
 const START_MS = 1_763_683_200_123.456;
 const NOTHING: Order = { need: 0, ahead: 0, divisor: 1, back: 0, stamp: 0 };
@@ -52,7 +52,7 @@ const RULES: readonly Omit<Rule, 'strategy'>[] = [
   { limit: 7, windowMs: 90_000, burst: 1 },
 ];
 
-(STORES === 'real' ? describe : describe.skip)('in Redis', () => {
+onRealStores('in Redis', () => {
   let redis: Awaited<ReturnType<typeof startRedis>>;
   let server: RedisServer;
   beforeAll(async () => {

@@ -6,7 +6,7 @@ import { logIn } from './support/credentials.js';
 import { query } from './support/database.js';
 import { expectError, expectExactly } from './support/expectations.js';
 import { claimsOf, forgeToken, headerOf } from './support/jwt.js';
-import { type Service, startService, STORES } from './support/service.js';
+import { onRealStores, type Service, startService } from './support/service.js';
 
 const JWT_SECRET = 'a secret of this test, long enough to sign tokens with';
 
@@ -282,8 +282,24 @@ describe('a session', () => {
 });
 
 /** What takes longer than a test may, so that the database is told that it has passed. */
-(STORES === 'real' ? describe : describe.skip)('with time', () => {
+onRealStores('with time', () => {
   const sessionOf = ({ access_token: token }: TokenPair) => String(claimsOf(token)['sid']);
+
+  test('the last hundred used tokens end the session, and those before are forgotten', async () => {
+    const first = await logIn(service);
+    let last = first;
+    const used: TokenPair[] = [];
+    for (let i = 0; i < 103; i++) {
+      used.push(last);
+      last = await refreshed(last.refresh_token);
+    }
+    const kept = await query(service, 'SELECT 1 FROM refresh_tokens WHERE session_id = $1', [sessionOf(first)]);
+    expect(kept).toHaveLength(101);
+    expectRefused(await refresh(first.refresh_token));
+    expect((await whoIs(last.access_token)).status).toBe(200);
+    expectRefused(await refresh(used[3]!.refresh_token));
+    expectRefused(await whoIs(last.access_token));
+  });
 
   test('a refresh is not repeated any more: after ten seconds it ends the session', async () => {
     const first = await logIn(service);
@@ -347,7 +363,7 @@ describe('a session', () => {
   });
 });
 
-(STORES === 'real' ? describe : describe.skip)('on two nodes', () => {
+onRealStores('on two nodes', () => {
   let second: Awaited<ReturnType<typeof startApi>>;
   let there: Client;
   beforeAll(async () => {

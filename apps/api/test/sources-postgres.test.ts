@@ -13,10 +13,9 @@ import { SourceRefused, SourceTimeout, SourceUnavailable } from '../src/sources/
 import { failure, never } from './support/source-calls.js';
 import { installWatch, removeWatch } from '../src/sources/watch-installation.js';
 import { markHorizonSql, NotWatchable, pruneSql, watchedTable } from '../src/sources/watch-sql.js';
-import { STORES } from './support/service.js';
+import { onRealStores, STORES } from './support/service.js';
 
 /** They need a Postgres server; the run on embedded stores has none, and the one on real stores is part of every test run. */
-const onRealStores = STORES === 'real' ? describe : describe.skip;
 
 let books: BooksDatabase;
 let database: BooksDatabase['client'];

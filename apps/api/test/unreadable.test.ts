@@ -2,13 +2,12 @@ import { type Health, healthSchema } from '@cache-system/contracts';
 import { createClient, RESP_TYPES } from 'redis';
 import { entryPath } from './support/client.js';
 import { expectError } from './support/expectations.js';
-import { type Service, startService, STORES } from './support/service.js';
+import { onRealStores, type Service, startService } from './support/service.js';
 import { remember } from './support/unharmed.js';
 
 const COMPRESSIBLE = 'the same again, '.repeat(1000);
 
 /** Only there can somebody else get at the records while the service runs. */
-const onRealStores = STORES === 'real' ? describe : describe.skip;
 
 onRealStores('a stored entry that is not as it was written', () => {
   let service: Service;

@@ -1,18 +1,13 @@
 import path from 'node:path';
 import { tokenPairSchema } from '@cache-system/contracts';
-import { createTemporaryFolder, spawnTied } from '../../../tools/harness/tied-process.mjs';
+import { createTemporaryFolder } from '../../../tools/harness/tied-process.mjs';
 import { readAudit } from './support/audit.js';
 import { logIn } from './support/credentials.js';
 import { expectError } from './support/expectations.js';
+import { runCommand } from './support/process.js';
 import { type Service, startService, STORES } from './support/service.js';
 
-const COMMAND = path.join(__dirname, '../dist/entry/users-recover.js');
-
-async function recover(env: Readonly<Record<string, string>>, ...args: string[]) {
-  const command = spawnTied(process.execPath, [COMMAND, ...args], { env: { PATH: process.env['PATH'] ?? '', ...env } });
-  const exitCode = await command.ended;
-  return { exitCode, output: command.output() };
-}
+const recover = runCommand.bind(null, 'users-recover');
 
 const passwordIn = (output: string) => output.trim().split(' ').at(-1) ?? '';
 

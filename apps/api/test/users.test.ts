@@ -14,7 +14,7 @@ import { adminClient } from './support/credentials.js';
 import { query } from './support/database.js';
 import { expectError, expectExactly, expectViolation } from './support/expectations.js';
 import { mintKey } from './support/keys.js';
-import { type Service, startService, STORES } from './support/service.js';
+import { onRealStores, type Service, startService } from './support/service.js';
 
 const USERS = '/v1/admin/users';
 const JWT_SECRET = 'a secret of this test, long enough to sign tokens with';
@@ -348,7 +348,7 @@ describe('a change of the own password', () => {
 });
 
 /** What only the database tells, or nodes that share one. */
-(STORES === 'real' ? describe : describe.skip)('on real stores', () => {
+onRealStores('on real stores', () => {
   test('a password is hashed anew at a login when the parameters have changed, also at several at once', async () => {
     const { id, email } = await makeUser();
     const outdated = await hash(PASSWORD, { memoryCost: 8192, timeCost: 2, parallelism: 1 });

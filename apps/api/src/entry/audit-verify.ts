@@ -1,10 +1,8 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Client } from 'pg';
 import { BrokenChain, verifyAudit } from '../platform/audit/audit-verification.js';
 import { readEnvironment, StartRefused } from '../platform/env.js';
-import { startEmbeddedPostgres } from '../platform/postgres/embedded.js';
+import { requireDatabase, startEmbeddedPostgres } from '../platform/postgres/embedded.js';
 
 const USAGE = `npm run audit:verify -- [--from SEQ] [--head SEQ:HASH]
 
@@ -57,7 +55,7 @@ async function open(): Promise<{ readonly client: Client; stop(): Promise<void> 
     await client.connect();
     return { client, stop: () => client.end() };
   }
-  if (!existsSync(join(DATA_DIR, 'postgres'))) throw new StartRefused([`DATA_DIR: no database is in ${DATA_DIR}`]);
+  requireDatabase(DATA_DIR);
   const embedded = await startEmbeddedPostgres(DATA_DIR);
   const client = new Client({ host: embedded.socketDir, user: 'postgres', database: 'postgres' });
   await client.connect();

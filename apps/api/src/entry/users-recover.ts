@@ -1,10 +1,9 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { recoverAdmin } from '../auth/recovery.js';
 import { RefreshToken, Session } from '../auth/session.entity.js';
 import { User } from '../auth/user.entity.js';
 import { readEnvironment, StartRefused } from '../platform/env.js';
 import { openDatabase } from '../platform/postgres/database.js';
+import { requireDatabase } from '../platform/postgres/embedded.js';
 
 const USAGE = `npm run users:recover -- E-MAIL
 
@@ -19,10 +18,7 @@ async function run(): Promise<void> {
   if (!email?.includes('@') || more.length > 0) throw new StartRefused([USAGE]);
   // eslint-disable-next-line no-restricted-syntax -- an entry point: here the environment comes in
   const environment = readEnvironment(process.env);
-  const { DATABASE_URL, DATA_DIR } = environment;
-  if (DATABASE_URL === undefined && !existsSync(join(DATA_DIR, 'postgres'))) {
-    throw new StartRefused([`DATA_DIR: no database is in ${DATA_DIR}`]);
-  }
+  if (environment.DATABASE_URL === undefined) requireDatabase(environment.DATA_DIR);
   const database = await openDatabase(environment, [RefreshToken, Session, User]);
   try {
     const password = await recoverAdmin(database.source, email);

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { createTemporaryFolder, spawnTied } from '../../../../tools/harness/tied-process.mjs';
 
-const SERVER = path.join(__dirname, '../../dist/entry/server.js');
+const entry = (name: string) => path.join(__dirname, `../../dist/entry/${name}.js`);
 /** The promise about a start that cannot be: it says so within this time. */
 const REFUSAL_LIMIT_MS = 15_000;
 
@@ -16,7 +16,7 @@ export interface Refusal {
 /** Starts the service as somebody does who has set nothing but this, and waits for it to give up. */
 export async function refusedStart(env: Readonly<Record<string, string>>): Promise<Refusal> {
   const folder = createTemporaryFolder('refused');
-  const server = spawnTied(process.execPath, [SERVER], {
+  const server = spawnTied(process.execPath, [entry('server')], {
     env: { PATH: process.env['PATH'] ?? '', PORT: '0', DATA_DIR: path.join(folder.path, 'data'), ...env },
   });
   const timer = setTimeout(() => server.process.kill('SIGKILL'), REFUSAL_LIMIT_MS);
@@ -27,6 +27,15 @@ export async function refusedStart(env: Readonly<Record<string, string>>): Promi
   const lines = server.output().trimEnd().split('\n');
   const problems = lines.filter((line) => line.startsWith('  - ')).map((line) => line.slice('  - '.length));
   return { exitCode, lines, problems };
+}
+
+/** Runs one of the commands beside the server. */
+export async function runCommand(name: string, env: Readonly<Record<string, string>>, ...args: string[]) {
+  const command = spawnTied(process.execPath, [entry(name), ...args], {
+    env: { PATH: process.env['PATH'] ?? '', ...env },
+  });
+  const exitCode = await command.ended;
+  return { exitCode, output: command.output() };
 }
 
 /** A refusal that is nothing but its problems, each in a line: no stack trace, no warning. */

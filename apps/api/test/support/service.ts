@@ -23,6 +23,13 @@ export interface Service {
  */
 export const STORES = process.env['TEST_STORES'] ?? 'embedded';
 
+/**
+ * For what takes nodes that share their stores, a database that a test may look into, or a server that it may freeze. It is left
+ * out of the steps without such stores; `api-real` runs all of it.
+ */
+export const onRealStores = STORES === 'real' ? describe : describe.skip;
+export const testOnRealStores = STORES === 'real' ? test : test.skip;
+
 /** Where an entry is after a write, from the top. */
 export const LAYERS = STORES === 'cluster' ? ['L1', 'L2', 'L3'] : ['L1', 'L2'];
 /** Where it is found by a node that has no copy of its own. Any of them: a layer of copies may be passed over at any time. */

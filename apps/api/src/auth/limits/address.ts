@@ -15,8 +15,8 @@ export function withoutPort(text: string): string {
 
 /** Whom an address stands for: itself; of IPv6 the network; what is no address at all counts together. */
 export function addressSubject(address: string | undefined): string {
+  // Each read from L1 comes by here.
+  if (address !== undefined && isIP(address) === 4) return address;
   const text = withoutPort(address ?? '');
-  const version = isIP(text);
-  if (version === 4) return text;
-  return version === 6 ? normalizeIp(text, IPV6_PREFIX) : 'unknown';
+  return isIP(text) === 0 ? 'unknown' : normalizeIp(text, IPV6_PREFIX);
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +9,13 @@ import { StartRefused } from '../env.js';
 
 /** Sockets in the file system have short names only: 108 bytes on Linux, 104 on macOS. */
 const MAX_SOCKET_PATH_BYTES = 100;
+const DATA_FOLDER = 'postgres';
 const SOCKET_NAME = '.s.PGSQL.5432';
+
+/** For what works on the data that is there, and is to make none. @throws StartRefused where there is none */
+export function requireDatabase(dataDir: string): void {
+  if (!existsSync(join(dataDir, DATA_FOLDER))) throw new StartRefused([`DATA_DIR: no database is in ${dataDir}`]);
+}
 
 export interface EmbeddedPostgres {
   /** Folder of the socket, which `pg` takes as its host. */
@@ -27,7 +33,7 @@ export async function startEmbeddedPostgres(dataDir: string): Promise<EmbeddedPo
   mkdirSync(socketDir, { recursive: true, mode: 0o700 });
   const claim = await claimDataDir(dataDir, join(socketDir, 'lock'));
   rmSync(join(socketDir, SOCKET_NAME), { force: true });
-  const database = await PGlite.create(join(dataDir, 'postgres'));
+  const database = await PGlite.create(join(dataDir, DATA_FOLDER));
   const server = new PGLiteSocketServer({ db: database, path: join(socketDir, SOCKET_NAME) });
   await server.start();
   return {
