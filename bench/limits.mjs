@@ -5,7 +5,7 @@ import { startApi } from '../tools/harness/api-process.mjs';
 import { startRedis } from '../tools/harness/redis-process.mjs';
 import { prepare } from '../tools/setup/prepare.mjs';
 import { fill } from './fill.mjs';
-import { tableOf, writeTable } from './report.mjs';
+import { median, tableOf, writeTable } from './report.mjs';
 import { load } from './wrk.mjs';
 
 /**
@@ -74,8 +74,6 @@ for (let round = 0; round <= ROUNDS; round++) {
 await Promise.all(Object.values(services).map((api) => api.stop()));
 await redis.stop();
 
-const median = (/** @type {number[]} */ numbers) =>
-  [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? NaN;
 const rows = Object.keys(routes).flatMap((route) =>
   Object.keys(services).map((name) => {
     const own = measured.get(`${route} ${name}`) ?? [];

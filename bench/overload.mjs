@@ -6,16 +6,18 @@ import { startApi } from '../tools/harness/api-process.mjs';
 import { findCommand } from '../tools/harness/installed.mjs';
 import { prepare } from '../tools/setup/prepare.mjs';
 import { fill } from './fill.mjs';
-import { tableOf, writeTable } from './report.mjs';
+import { median, tableOf, writeTable } from './report.mjs';
 
 /**
  * `npm run bench:overload`: what is left of a node's work when more and more is asked of it than it can do. The most that it
  * can is measured with 64 connections that are always busy; then so many times as much is sent at a steady rate, whatever
- * comes back. Written to docs/benchmarks.md. BENCH_SECONDS says how long each measurement takes.
+ * comes back. A share is of the peak of the same round. Written to docs/benchmarks.md. BENCH_ROUNDS says how often, and
+ * BENCH_SECONDS how long each measurement takes.
  */
 const GENERATOR = fileURLToPath(new URL('overload/generator.mjs', import.meta.url));
 const PROBE = fileURLToPath(new URL('overload/probe.mjs', import.meta.url));
-const SECONDS = Number(process.env['BENCH_SECONDS'] ?? 5);
+const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 5);
+const SECONDS = Number(process.env['BENCH_SECONDS'] ?? 3);
 const TIMES = [1, 2, 5];
 const CONNECTIONS = 1000;
 const [SERVER_CORE, LOAD_CORE] = ['0', '1'];
@@ -53,13 +55,14 @@ const WORK = {
   'GET from L1': request('GET /v1/cache/bench:0'),
 };
 
-/** @typedef {{ perSecond: number, count: number, p50Ms: number, p99Ms: number }} Answered */
-const NEVER = { perSecond: 0, count: 0, p50Ms: NaN, p99Ms: NaN };
+/** @typedef {{ perSecond: number, p50Ms: number, p99Ms: number }} Answered */
+const NEVER = { perSecond: 0, p50Ms: NaN, p99Ms: NaN };
 
-/** @param {string} script @param {object} options @returns {Promise<any>} what it prints */
-async function load(script, options) {
+/** @param {string} script @param {object} options @param {number} niceness @returns {Promise<any>} what it prints */
+async function load(script, options, niceness) {
   const given = JSON.stringify({ port: Number(new URL(api.url).port), seconds: SECONDS, ...options });
-  const { stdout } = await run('taskset', ['-c', LOAD_CORE, process.execPath, script, given]);
+  const command = ['nice', '-n', String(niceness), process.execPath, script, given];
+  const { stdout } = await run('taskset', ['-c', LOAD_CORE, ...command]);
   return JSON.parse(stdout);
 }
 
@@ -74,18 +77,20 @@ function residentMib() {
   return Math.round(Number(kib) / 1024);
 }
 
+/** @typedef {Awaited<ReturnType<typeof measure>>} Outcome */
+
 /** @param {string} name @param {object} options */
 async function measure(name, options) {
   const before = processorSeconds();
   const [{ byStatus, unsent, broken }, probed] = await Promise.all([
-    load(GENERATOR, { request: WORK[name], ...options }),
-    load(PROBE, { request: WORK[name] }),
+    load(GENERATOR, { request: WORK[name], ...options }, 19),
+    load(PROBE, { request: WORK[name] }, 0),
   ]);
   /** @type {Map<number, Answered>} */
   const answers = new Map(byStatus);
   const good = answers.get(200) ?? NEVER;
   const refused = answers.get(503) ?? NEVER;
-  /** @type {Map<number, Answered>} */
+  /** @type {Map<number, number[]>} */
   const probes = new Map(probed);
   const others = [...answers.keys()].filter((status) => status !== 200 && status !== 503);
   if (others.length > 0 || broken > 0) console.error(`${name}: also ${others.join()} and ${broken} broken connections`);
@@ -93,8 +98,8 @@ async function measure(name, options) {
   return {
     good,
     refused,
-    served: probes.get(200) ?? NEVER,
-    turnedAway: probes.get(503) ?? NEVER,
+    served: probes.get(200) ?? [],
+    turnedAway: probes.get(503) ?? [],
     perProcessorSecond,
     unsentPerSecond: unsent / SECONDS,
     residentMib: residentMib(),
@@ -105,43 +110,66 @@ async function measure(name, options) {
 const text = (figure, digits = 0) =>
   Number.isNaN(figure) ? '' : figure.toLocaleString('en', { maximumFractionDigits: digits });
 
-const rows = [];
+/** @type {Record<string, (Outcome & { share: number, shareByProcessor: number })[]>} of each line of the table, by round */
+const outcomes = {};
 try {
   await fill(api, 100, value);
   for (const name of Object.keys(WORK)) {
     await measure(name, { connections: CONNECTIONS });
-    const peak = await measure(name, { connections: 64 });
-    rows.push([name, 'peak', ...cells(peak, peak)]);
-    for (const times of TIMES) {
-      const loaded = await measure(name, { connections: CONNECTIONS, rate: times * peak.good.perSecond });
-      rows.push([name, `${times} ×`, ...cells(loaded, peak)]);
+    for (let round = 0; round < ROUNDS; round++) {
+      const peak = await measure(name, { connections: 64 });
+      note(name, 'peak', peak, peak);
+      note(name, 'all busy', await measure(name, { connections: CONNECTIONS }), peak);
+      for (const times of TIMES) {
+        const loaded = await measure(name, { connections: CONNECTIONS, rate: times * peak.good.perSecond });
+        note(name, `${times} ×`, loaded, peak);
+      }
     }
-    for (const row of rows.slice(-TIMES.length - 1)) console.log(row.join('  '));
   }
 } finally {
   await api.stop();
 }
 
-/** @param {Awaited<ReturnType<typeof measure>>} one @param {Awaited<ReturnType<typeof measure>>} peak */
-function cells(one, peak) {
-  const { good, refused, served, turnedAway, unsentPerSecond } = one;
+/** @param {string} name @param {string} sent @param {Outcome} one @param {Outcome} peak of the same round */
+function note(name, sent, one, peak) {
+  const share = one.good.perSecond / peak.good.perSecond;
+  const shareByProcessor = one.perProcessorSecond / peak.perProcessorSecond;
+  (outcomes[`${name}|${sent}`] ??= []).push({ ...one, share, shareByProcessor });
+}
+
+const rows = Object.entries(outcomes).map(([line, rounds]) => {
+  /** @param {(one: typeof rounds[number]) => number} figure @param {number} [digits] */
+  const middle = (figure, digits) => text(median(rounds.map(figure).filter((each) => !Number.isNaN(each))), digits);
+  const turnedAway = rounds.flatMap((one) => one.turnedAway).sort((a, b) => a - b);
+  const served = rounds.flatMap((one) => one.served).sort((a, b) => a - b);
   return [
-    text(good.perSecond),
-    text(good.perSecond / peak.good.perSecond, 2),
-    text(one.perProcessorSecond / peak.perProcessorSecond, 2),
-    text(good.p99Ms),
-    text(refused.perSecond),
-    text(unsentPerSecond),
-    text((100 * turnedAway.count) / (served.count + turnedAway.count)),
-    text(turnedAway.p50Ms, 1),
-    text(turnedAway.p99Ms, 1),
-    text(served.p99Ms),
-    text(one.residentMib),
+    ...line.split('|'),
+    middle((one) => one.good.perSecond),
+    middle((one) => one.share, 2),
+    middle((one) => one.shareByProcessor, 2),
+    middle((one) => one.good.p99Ms),
+    middle((one) => one.refused.perSecond),
+    middle((one) => one.unsentPerSecond),
+    text((100 * turnedAway.length) / (served.length + turnedAway.length)),
+    text(at(turnedAway, 0.5)),
+    text(at(turnedAway, 0.99)),
+    text(at(served, 0.99)),
+    middle((one) => one.residentMib),
   ];
+});
+
+/** @param {readonly number[]} sorted @param {number} share */
+function at(sorted, share) {
+  return sorted[Math.floor(sorted.length * share)] ?? NaN;
 }
 
 const head = ['request', 'sent', 'good/s', '× peak', '× peak, by CPU', 'p99 ms', '503/s', 'not sent/s'];
 head.push('others refused %', 'their 503 p50 ms', 'p99 ms', 'served p99 ms', 'RSS MiB');
 const table = tableOf(head, rows);
 console.log(`\n${table}`);
-writeTable('overload', 'npm run bench:overload', `${SECONDS} s each`, table);
+writeTable(
+  'overload',
+  'npm run bench:overload',
+  `medians of ${ROUNDS} rounds of ${SECONDS} s each; milliseconds of others are of all rounds`,
+  table,
+);

@@ -4,6 +4,11 @@ import { fileURLToPath } from 'node:url';
 
 const REPORT = fileURLToPath(new URL('../docs/benchmarks.md', import.meta.url));
 
+/** @param {readonly number[]} numbers */
+export function median(numbers) {
+  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? NaN;
+}
+
 /** @param {readonly string[]} head @param {readonly (readonly unknown[])[]} rows @returns {string} in Markdown */
 export function tableOf(head, rows) {
   return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');

@@ -1,7 +1,7 @@
 import { findCommand } from '../tools/harness/installed.mjs';
 import { prepare } from '../tools/setup/prepare.mjs';
 import { fill } from './fill.mjs';
-import { tableOf, writeTable } from './report.mjs';
+import { median, tableOf, writeTable } from './report.mjs';
 import { startServers } from './servers.mjs';
 import { strategyCases } from './strategies.mjs';
 import { load } from './wrk.mjs';
@@ -175,9 +175,8 @@ async function loadPair(script, seconds) {
 }
 
 /** @param {string} name @param {'requestsPerSecond' | 'p50Ms' | 'p99Ms'} figure */
-function median(name, figure) {
-  const sorted = (measured.get(name) ?? []).map((one) => one[figure]).sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? NaN;
+function medianOf(name, figure) {
+  return median((measured.get(name) ?? []).map((one) => one[figure]));
 }
 
 function report() {
@@ -186,16 +185,16 @@ function report() {
     const ratios = (measured.get(name) ?? []).map(
       (one, round) => one.requestsPerSecond / (measured.get(peer)?.[round]?.requestsPerSecond ?? NaN),
     );
-    const ratio = ratios.sort((a, b) => a - b)[Math.floor(ratios.length / 2)] ?? NaN;
-    const p50Ratio = median(name, 'p50Ms') / median(peer, 'p50Ms');
+    const ratio = median(ratios);
+    const p50Ratio = medianOf(name, 'p50Ms') / medianOf(peer, 'p50Ms');
     return [
       name,
-      Math.round(median(name, 'requestsPerSecond')).toLocaleString('en'),
+      Math.round(medianOf(name, 'requestsPerSecond')).toLocaleString('en'),
       ratio.toFixed(2),
       target?.toFixed(2) ?? '',
-      median(name, 'p50Ms').toFixed(2),
+      medianOf(name, 'p50Ms').toFixed(2),
       p50Ratio.toFixed(2),
-      median(name, 'p99Ms').toFixed(2),
+      medianOf(name, 'p99Ms').toFixed(2),
     ];
   });
   const head = ['case', 'requests/s', '× Fastify', 'target', 'p50 ms', 'p50 × Fastify', 'p99 ms'];

@@ -7,7 +7,8 @@ export const overloadSchema = z
         'Requests that one node works on at the same time; others get 503. For `/v1/admin`, `/v1/config` and `/v1/monitor` twice as many, for health checks any number. Four times as many may have a body and no answer',
     }),
     max_event_loop_delay_ms: z.number().int().min(5).max(60_000).default(25).meta({
-      description: 'Milliseconds by which the event loop may be late before fewer requests are taken at the same time',
+      description:
+        'Milliseconds by which the event loop may be late, and that a request may wait to begin, before fewer are taken at the same time',
     }),
     max_body_mb: z.number().int().min(1).max(65_536).default(256).meta({
       description:

@@ -8,6 +8,7 @@ import { closeWithConnection } from './queued-responses.js';
 import { refuse } from './refusal.js';
 import { RefusalPace } from './refusal-pace.js';
 import { handOn } from './request-listeners.js';
+import { StartQueue } from './start-queue.js';
 
 const MEBIBYTE = 1024 * 1024;
 /** So many requests at the same time are always taken: a pause for garbage is not taken for a crowd. */
@@ -33,8 +34,8 @@ const OPERATORS = /^\/v1\/(?:admin|config|monitor)(?:[/?]|$)/;
  *
  * - So many requests may be in flight. Fewer by a factor while the event loop is late, more by a step while it is not
  *   (AIMD: Chiu and Jain 1989), so that nobody needs to know what a request costs.
- * - What the event loop has not begun lies unread in connections, where nobody counts it: when its present turn has
- *   taken long enough, the rest of the turn is refused.
+ * - What the event loop has not begun would lie unread in connections, where nobody counts it. So it begins no more in a
+ *   turn than takes a few milliseconds; the others wait in a queue, and are refused when it is too long.
  * - Bodies may take so much memory. Who comes with one is refused then; when those that were let in before take too much
  *   all the same, the newest of them are cut off. What a head declares is held against nobody, or a few heads would keep
  *   all bodies out.
@@ -44,11 +45,11 @@ const OPERATORS = /^\/v1\/(?:admin|config|monitor)(?:[/?]|$)/;
 @Injectable()
 export class Overload {
   private readonly inFlight = new InFlight();
+  private readonly queue = new StartQueue();
   private readonly pace = new RefusalPace();
   private maxInFlight = Infinity;
   private maxDelayMs = Infinity;
   private maxBodyBytes = Infinity;
-  private turn: { readonly startedAt: number; requests: number } | undefined;
   /** Of those in flight, at present. */
   private limit = CROWD;
   private delayMs = 0;
@@ -70,7 +71,7 @@ export class Overload {
 
   /** Puts the check before whatever listens for the requests of a server. */
   open(server: Server): void {
-    handOn(server, (request, response) => {
+    const begin = handOn(server, (request, response) => {
       if (this.isTooMuch(request)) {
         this.refused++;
         this.traffic.record(503, 0);
@@ -81,7 +82,11 @@ export class Overload {
       this.pace.taken(request.socket);
       closeWithConnection(request, response);
       this.inFlight.add(request, response);
-      return false;
+      if (this.queue.beginsNow() || HEALTH.test(request.url ?? '') || OPERATORS.test(request.url ?? '')) return false;
+      this.queue.add(() => {
+        if (!response.destroyed) begin(request, response);
+      });
+      return true;
     });
     const watch = setInterval(() => this.look(), LOOK_MS).unref();
     server.once('close', () => clearInterval(watch));
@@ -90,7 +95,7 @@ export class Overload {
   private isTooMuch(request: IncomingMessage): boolean {
     if (this.hasNoRoomForBodies() && hasBody(request)) return true;
     const { count } = this.inFlight;
-    if (!this.takesTooLong() && count < this.limit) return false;
+    if (count < this.limit && !this.isQueueTooLong()) return false;
     const { url = '', method } = request;
     if (HEALTH.test(url)) return method !== 'GET' && method !== 'HEAD';
     return !(OPERATORS.test(url) && count < 2 * this.maxInFlight);
@@ -100,17 +105,8 @@ export class Overload {
     return this.bodyBytes >= this.maxBodyBytes || this.inFlight.bodies >= BODIES_PER_PLACE * this.maxInFlight;
   }
 
-  /** Whether the turn of the event loop has been long enough; it counts from its first request. */
-  private takesTooLong(): boolean {
-    if (!this.turn) {
-      this.turn = { startedAt: performance.now(), requests: 1 };
-      setImmediate(() => (this.turn = undefined));
-      return false;
-    }
-    const { startedAt, requests } = this.turn;
-    if (requests >= CROWD && performance.now() - startedAt > this.maxDelayMs) return true;
-    this.turn.requests++;
-    return false;
+  private isQueueTooLong(): boolean {
+    return this.queue.length >= CROWD && this.queue.waitMs > this.maxDelayMs;
   }
 
   private look(): void {

@@ -1,8 +1,8 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** A refusal takes about a fiftieth of a millisecond, so that all of them take a tenth of a core. */
-const REFUSALS_PER_MS = 5;
+/** With what has to be read for it, a refusal takes about a twentieth of a millisecond: all of them take a tenth of a core. */
+const REFUSALS_PER_MS = 2;
 /** The least that they are told to wait: who does so never meets this. */
 const LONGEST_PAUSE_MS = 1000;
 /** Not worth a timer. */
