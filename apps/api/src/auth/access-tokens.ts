@@ -3,6 +3,7 @@ import { Injectable } from '@nestjs/common';
 import { jwtVerify, SignJWT } from 'jose';
 import { z } from 'zod';
 import { LiveConfig } from '../platform/live-config.js';
+import { DatabaseClock } from '../platform/postgres/database-clock.js';
 import { Secrets } from '../platform/secrets.js';
 import { CLOCK_LEEWAY_SECONDS, expiryOf, TokenRefused, type UnverifiedToken } from './tokens/token-text.js';
 import { verificationFailure } from './tokens/verification-failure.js';
@@ -29,17 +30,19 @@ export class AccessTokens {
   constructor(
     private readonly secrets: Secrets,
     private readonly config: LiveConfig,
+    private readonly clock: DatabaseClock,
   ) {}
 
   /** @param atMostSeconds until the session ends unless it is refreshed, which its tokens do not outlive */
   async issue(
     userId: string,
     sessionId: string,
+    now: Date,
     atMostSeconds: number,
   ): Promise<{ token: string; expiresInSeconds: number }> {
     const { access_token_ttl } = this.config.current.security.authentication;
     const expiresInSeconds = Math.min(access_token_ttl, atMostSeconds);
-    const issuedAt = Math.floor(Date.now() / 1000);
+    const issuedAt = Math.floor(now.getTime() / 1000);
     const { id, algorithm, key } = this.secrets.tokenKeys.signing;
     const token = await new SignJWT({ sid: sessionId, typ: 'access' })
       .setProtectedHeader({ alg: algorithm, typ: TOKEN_TYPE, kid: id })
@@ -59,15 +62,18 @@ export class AccessTokens {
   async verify({ text, header }: UnverifiedToken): Promise<AccessTokenClaims> {
     const known = this.secrets.tokenKeys.verifying.get(header.kid);
     if (known?.algorithm !== header.alg) throw new TokenRefused();
+    const now = this.clock.now();
     const { payload } = await jwtVerify(text, known.key, {
       algorithms: [known.algorithm],
       typ: TOKEN_TYPE,
       issuer: TOKEN_ISSUER,
       audience: TOKEN_AUDIENCE,
       clockTolerance: CLOCK_LEEWAY_SECONDS,
+      currentDate: now,
     }).catch(verificationFailure);
     const claims = claimsSchema.safeParse(payload);
     if (!claims.success) throw new TokenRefused(undefined, { cause: claims.error });
-    return { ...claims.data, exp: expiryOf(claims.data, this.config.current.security.authentication.session_timeout) };
+    const { session_timeout } = this.config.current.security.authentication;
+    return { ...claims.data, exp: expiryOf(claims.data, session_timeout, now) };
   }
 }

@@ -3,6 +3,7 @@ import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager, IsNull } from 'typeorm';
 import { type Actor, AuditLog } from '../platform/audit/audit-log.js';
 import { ApiError, AuthenticationFailed, InsufficientPermissions, InvalidRequest } from '../platform/http/api-error.js';
+import { DatabaseClock } from '../platform/postgres/database-clock.js';
 import { type Attempt, LoginSlowDown } from './login-slow-down.js';
 import { hashPassword, isOutdated, verifyPassword } from './passwords.js';
 import type { Principal } from './principal.js';
@@ -19,6 +20,7 @@ export class AccountsService {
     private readonly slowDown: LoginSlowDown,
     private readonly verified: VerifiedCredentials,
     private readonly audit: AuditLog,
+    private readonly clock: DatabaseClock,
   ) {}
 
   /**
@@ -70,7 +72,7 @@ export class AccountsService {
     const passwordHash = await hashPassword(password);
     await this.database.transaction(async (transaction) => {
       if (!(await lockUnchanged(transaction, user))) throw new PasswordChanged();
-      await transaction.update(User, { id: user.id }, { passwordHash, passwordChangedAt: new Date() });
+      await transaction.update(User, { id: user.id }, { passwordHash, passwordChangedAt: this.clock.now() });
       await this.slowDown.succeed(transaction, attempt);
       await this.sessions.endAll(transaction, user.id, caller.sessionId ?? undefined);
       const target = { type: 'user', id: user.id };
@@ -93,7 +95,7 @@ export class AccountsService {
     const passwordHash = isOutdated(user.passwordHash) ? await hashPassword(password) : user.passwordHash;
     return this.database.transaction(async (transaction) => {
       if (!(await lockUnchanged(transaction, user))) return undefined;
-      await transaction.update(User, { id: user.id }, { passwordHash, lastLoginAt: new Date() });
+      await transaction.update(User, { id: user.id }, { passwordHash, lastLoginAt: this.clock.now() });
       await this.slowDown.succeed(transaction, attempt);
       const pair = await this.sessions.open(transaction, user.id);
       const actor: Actor = { ...who, type: 'user', id: user.id, name: user.email };

@@ -3,6 +3,7 @@ import { Injectable } from '@nestjs/common';
 import { DataSource, IsNull, type SelectQueryBuilder } from 'typeorm';
 import { ResourceNotFound } from '../platform/http/api-error.js';
 import { LiveConfig } from '../platform/live-config.js';
+import { DatabaseClock } from '../platform/postgres/database-clock.js';
 import { ApiKeyRecord } from './api-key.entity.js';
 import { apiKeyView } from './api-key-view.js';
 import type { Principal } from './principal.js';
@@ -22,12 +23,13 @@ export class ApiKeyDirectory {
   constructor(
     private readonly database: DataSource,
     private readonly config: LiveConfig,
+    private readonly clock: DatabaseClock,
   ) {}
 
   /** A page of keys, newest first. Keys that are made meanwhile come on no later page. */
   async list(viewer: Principal, { cursor, limit, ...wanted }: ApiKeyQuery): Promise<ApiKeyList> {
     const select = this.records.createQueryBuilder('key');
-    narrow(select, wanted);
+    narrow(select, wanted, this.clock.now());
     if (viewer.namespace !== null) select.andWhere('key.namespace = :own', { own: viewer.namespace });
     if (cursor !== undefined) {
       // Keys are never deleted from the table, so that the one which a page has ended with is always there.
@@ -41,7 +43,7 @@ export class ApiKeyDirectory {
       .getMany();
     const page = found.slice(0, limit);
     return {
-      api_keys: page.map((record) => apiKeyView(record, this.config.current)),
+      api_keys: page.map((record) => this.view(record)),
       cursor: found.length > limit ? (page.at(-1)?.id ?? null) : null,
     };
   }
@@ -51,7 +53,11 @@ export class ApiKeyDirectory {
     const { namespace } = viewer;
     const record = await this.records.findOneBy({ id, revokedAt: IsNull(), ...(namespace !== null && { namespace }) });
     if (!record) throw new ResourceNotFound('api_key', id);
-    return apiKeyView(record, this.config.current);
+    return this.view(record);
+  }
+
+  private view(record: ApiKeyRecord): ApiKey {
+    return apiKeyView(record, this.config.current, this.clock.nowMs());
   }
 
   private get records() {
@@ -59,9 +65,13 @@ export class ApiKeyDirectory {
   }
 }
 
-function narrow(select: SelectQueryBuilder<ApiKeyRecord>, wanted: Omit<ApiKeyQuery, 'cursor' | 'limit'>): void {
+function narrow(
+  select: SelectQueryBuilder<ApiKeyRecord>,
+  wanted: Omit<ApiKeyQuery, 'cursor' | 'limit'>,
+  now: Date,
+): void {
   const { name, permission, namespace, tier, environment, state } = wanted;
-  select.where(IN_STATE[state ?? 'unrevoked'], { now: new Date() });
+  select.where(IN_STATE[state ?? 'unrevoked'], { now });
   if (name !== undefined) select.andWhere('strpos(lower(key.name), lower(:name)) > 0', { name });
   if (namespace !== undefined) select.andWhere('key.namespace = :namespace', { namespace });
   if (tier !== undefined) select.andWhere('key.tier = :tier', { tier });

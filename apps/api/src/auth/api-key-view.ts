@@ -2,23 +2,23 @@ import type { ApiKey, ApiKeyState, Config } from '@cache-system/contracts';
 import type { ApiKeyRecord } from './api-key.entity.js';
 import { tierLimit } from './rate-limiter.js';
 
-/** Whether a key works, and if not, why. */
-export function stateOf({ revokedAt, expiresAt, disabledAt }: ApiKeyRecord): ApiKeyState {
+/** Whether a key works at a time, and if not, why. */
+export function stateOf({ revokedAt, expiresAt, disabledAt }: ApiKeyRecord, nowMs: number): ApiKeyState {
   if (revokedAt) return 'revoked';
-  if (expiresAt && expiresAt.getTime() <= Date.now()) return 'expired';
+  if (expiresAt && expiresAt.getTime() <= nowMs) return 'expired';
   return disabledAt ? 'disabled' : 'active';
 }
 
 /** What the API tells of a key: all but the key itself. */
-export function apiKeyView(record: ApiKeyRecord, config: Config): ApiKey {
+export function apiKeyView(record: ApiKeyRecord, config: Config, nowMs: number): ApiKey {
   const { previousValidUntil } = record;
-  const previousWorks = previousValidUntil !== null && previousValidUntil.getTime() > Date.now();
+  const previousWorks = previousValidUntil !== null && previousValidUntil.getTime() > nowMs;
   return {
     key_id: record.id,
     key_hint: record.hint,
     name: record.name,
     environment: record.environment,
-    state: stateOf(record),
+    state: stateOf(record, nowMs),
     permissions: record.permissions,
     namespace: record.namespace,
     key_prefixes: record.keyPrefixes,

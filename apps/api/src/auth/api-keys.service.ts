@@ -13,6 +13,7 @@ import { DataSource, type EntityManager, IsNull } from 'typeorm';
 import { type Actor, AuditLog } from '../platform/audit/audit-log.js';
 import { InsufficientPermissions, ResourceNotFound } from '../platform/http/api-error.js';
 import { LiveConfig } from '../platform/live-config.js';
+import { DatabaseClock } from '../platform/postgres/database-clock.js';
 import { ApiKeyRecord, RetiredApiKey } from './api-key.entity.js';
 import { hashSecret, keyHint, mintApiKey } from './api-key-format.js';
 import { lastsUntilMs, refuseBeyond, refuseOutliving } from './api-key-rights.js';
@@ -38,13 +39,14 @@ export class ApiKeysService {
     private readonly epochs: CredentialEpoch,
     private readonly verified: VerifiedCredentials,
     private readonly config: LiveConfig,
+    private readonly clock: DatabaseClock,
     private readonly audit: AuditLog,
   ) {}
 
   /** Makes a key. @throws InsufficientPermissions when it would have more than its maker */
   async create({ by, actor }: Asking, request: CreateApiKeyRequest): Promise<CreatedApiKey> {
     const key = mintApiKey(request.environment);
-    const record = newRecord(key, {
+    const record = this.newRecord(key, {
       name: request.name,
       environment: request.environment ?? 'live',
       permissions: request.permissions,
@@ -54,7 +56,7 @@ export class ApiKeysService {
       rateLimit: request.rate_limit ?? null,
       allowedIps: request.allowed_ips ?? [...(by.allowedIps?.ranges ?? [])],
       createdBy: by.name,
-      expiresAt: timeOf(Math.min(inSeconds(request.expires_in), lastsUntilMs(by))),
+      expiresAt: timeOf(Math.min(this.inSeconds(request.expires_in), lastsUntilMs(by))),
     });
     refuseBeyond(by, record);
     const view = this.view(record);
@@ -70,7 +72,7 @@ export class ApiKeysService {
     const keyHash = hashSecret(key);
     if (await this.database.getRepository(ApiKeyRecord).existsBy({ keyHash })) return false;
     if (await this.database.getRepository(RetiredApiKey).existsBy({ keyHash })) return false;
-    const record = newRecord(key, {
+    const record = this.newRecord(key, {
       name,
       environment: 'live',
       permissions: ['*'],
@@ -110,7 +112,7 @@ export class ApiKeysService {
     return this.withKey(by, id, async (transaction, record) => {
       refuseRetired(by, record);
       const before = this.view(record);
-      Object.assign(record, changesOf(request, record));
+      Object.assign(record, this.changesOf(request, record));
       refuseBeyond(by, record);
       if (!takesOnly(request)) refuseOutliving(by, record.expiresAt);
       await transaction.save(record);
@@ -132,7 +134,7 @@ export class ApiKeysService {
       refuseOutliving(by, record.expiresAt);
       const before = this.view(record);
       const key = mintApiKey(record.environment);
-      const rotatedAt = new Date();
+      const rotatedAt = this.clock.now();
       const validUntil = new Date(rotatedAt.getTime() + overlap_seconds * 1000);
       await transaction.query('UPDATE retired_api_keys SET valid_until = LEAST(valid_until, $2) WHERE key_id = $1', [
         id,
@@ -151,7 +153,7 @@ export class ApiKeysService {
   /** Ends a key for good. @throws ResourceNotFound, InsufficientPermissions when it has more than who ends it */
   async revoke({ by, actor }: Asking, id: string): Promise<void> {
     await this.withKey(by, id, async (transaction, record) => {
-      await transaction.update(ApiKeyRecord, { id }, { revokedAt: new Date() });
+      await transaction.update(ApiKeyRecord, { id }, { revokedAt: this.clock.now() });
       await this.epochs.advance(transaction, 'keys');
       const before = this.view(record);
       await this.audit.record(transaction, { action: 'api_key.revoke', actor, target: target(record), before });
@@ -177,8 +179,42 @@ export class ApiKeysService {
     return result;
   }
 
+  private newRecord(key: string, chosen: Chosen): ApiKeyRecord {
+    return {
+      ...chosen,
+      id: `key_${randomBytes(10).toString('hex')}`,
+      keyHash: hashSecret(key),
+      hint: keyHint(key),
+      createdAt: this.clock.now(),
+      disabledAt: null,
+      rotatedAt: null,
+      previousValidUntil: null,
+      revokedAt: null,
+      lastUsedAt: null,
+    };
+  }
+
+  private changesOf(request: ChangeApiKeyRequest, { disabledAt }: ApiKeyRecord): Partial<ApiKeyRecord> {
+    const { name, permissions, tier, disabled } = request;
+    return {
+      ...(name !== undefined && { name }),
+      ...(permissions !== undefined && { permissions }),
+      ...(tier !== undefined && { tier }),
+      ...(request.expires_in !== undefined && { expiresAt: timeOf(this.inSeconds(request.expires_in ?? undefined)) }),
+      ...(request.key_prefixes !== undefined && { keyPrefixes: request.key_prefixes }),
+      ...(request.rate_limit !== undefined && { rateLimit: request.rate_limit }),
+      ...(request.allowed_ips !== undefined && { allowedIps: request.allowed_ips }),
+      ...(disabled !== undefined && { disabledAt: disabled ? (disabledAt ?? this.clock.now()) : null }),
+    };
+  }
+
+  /** In milliseconds since the epoch; Infinity for never. */
+  private inSeconds(seconds: number | undefined): number {
+    return seconds === undefined ? Infinity : this.clock.nowMs() + seconds * 1000;
+  }
+
   private view(record: ApiKeyRecord): ApiKey {
-    return apiKeyView(record, this.config.current);
+    return apiKeyView(record, this.config.current, this.clock.nowMs());
   }
 }
 
@@ -196,35 +232,6 @@ type Chosen = Pick<
   | 'expiresAt'
 >;
 
-function newRecord(key: string, chosen: Chosen): ApiKeyRecord {
-  return {
-    ...chosen,
-    id: `key_${randomBytes(10).toString('hex')}`,
-    keyHash: hashSecret(key),
-    hint: keyHint(key),
-    createdAt: new Date(),
-    disabledAt: null,
-    rotatedAt: null,
-    previousValidUntil: null,
-    revokedAt: null,
-    lastUsedAt: null,
-  };
-}
-
-function changesOf(request: ChangeApiKeyRequest, { disabledAt }: ApiKeyRecord): Partial<ApiKeyRecord> {
-  const { name, permissions, tier, disabled } = request;
-  return {
-    ...(name !== undefined && { name }),
-    ...(permissions !== undefined && { permissions }),
-    ...(tier !== undefined && { tier }),
-    ...(request.expires_in !== undefined && { expiresAt: timeOf(inSeconds(request.expires_in ?? undefined)) }),
-    ...(request.key_prefixes !== undefined && { keyPrefixes: request.key_prefixes }),
-    ...(request.rate_limit !== undefined && { rateLimit: request.rate_limit }),
-    ...(request.allowed_ips !== undefined && { allowedIps: request.allowed_ips }),
-    ...(disabled !== undefined && { disabledAt: disabled ? (disabledAt ?? new Date()) : null }),
-  };
-}
-
 /** Whether a change gives nothing for certain, so that who soon ends may make it. */
 function takesOnly({ name: _, disabled, ...rest }: ChangeApiKeyRequest): boolean {
   return disabled !== false && Object.keys(rest).length === 0;
@@ -238,11 +245,6 @@ function refuseRetired(by: Principal, { id, keyHash }: ApiKeyRecord): void {
 
 function target({ id }: ApiKeyRecord) {
   return { type: 'api_key', id };
-}
-
-/** In milliseconds since the epoch; Infinity for never. */
-function inSeconds(seconds: number | undefined): number {
-  return seconds === undefined ? Infinity : Date.now() + seconds * 1000;
 }
 
 function timeOf(ms: number): Date | null {

@@ -2,6 +2,7 @@ import { Module } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import { PassportModule } from '@nestjs/passport';
 import { EngineModule } from '../platform/engine/engine.module.js';
+import { DatabaseClock } from '../platform/postgres/database-clock.js';
 import { AccessGuard } from './access.guard.js';
 import { AccessTokens } from './access-tokens.js';
 import { AccountsService } from './accounts.service.js';
@@ -48,6 +49,7 @@ import { VerifiedCredentials } from './verified-credentials.js';
     CacheSizes,
     CredentialEpoch,
     CredentialVerifier,
+    DatabaseClock,
     DeclaredAccess,
     OutsideTokens,
     LoginSlowDown,

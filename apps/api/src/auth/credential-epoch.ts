@@ -5,6 +5,8 @@ import { DataSource, type EntityManager } from 'typeorm';
 export interface Epochs {
   readonly sessions: string;
   readonly keys: string;
+  /** The time by the database when it told this, in milliseconds since the epoch. */
+  readonly toldAtMs: number;
 }
 
 /**
@@ -16,13 +18,15 @@ export class CredentialEpoch {
   constructor(private readonly database: DataSource) {}
 
   async current(): Promise<Epochs> {
-    const [row] = await this.database.query<Epochs[]>('SELECT sessions, keys FROM credential_epoch');
+    const [row] = await this.database.query<Epochs[]>(
+      'SELECT sessions, keys, extract(epoch FROM clock_timestamp())::float8 * 1000 AS "toldAtMs" FROM credential_epoch',
+    );
     if (!row) throw new Error('credential_epoch has no row');
     return row;
   }
 
   /** To be called in the transaction that ends the credential. */
-  async advance(transaction: EntityManager, kind: keyof Epochs): Promise<void> {
+  async advance(transaction: EntityManager, kind: 'sessions' | 'keys'): Promise<void> {
     await transaction.query(`UPDATE credential_epoch SET ${kind} = ${kind} + 1`);
   }
 }

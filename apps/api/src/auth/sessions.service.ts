@@ -5,6 +5,7 @@ import { DataSource, type EntityManager, IsNull, LessThan, Not } from 'typeorm';
 import { type Actor, AuditLog } from '../platform/audit/audit-log.js';
 import { AuthenticationFailed } from '../platform/http/api-error.js';
 import { LiveConfig } from '../platform/live-config.js';
+import { DatabaseClock } from '../platform/postgres/database-clock.js';
 import { AccessTokens, type AccessTokenClaims } from './access-tokens.js';
 import { hashSecret } from './api-key-format.js';
 import { CredentialEpoch } from './credential-epoch.js';
@@ -29,6 +30,7 @@ export class SessionsService {
     private readonly epochs: CredentialEpoch,
     private readonly verified: VerifiedCredentials,
     private readonly config: LiveConfig,
+    private readonly clock: DatabaseClock,
     private readonly audit: AuditLog,
   ) {}
 
@@ -89,14 +91,14 @@ export class SessionsService {
 
   /** Ends all sessions of a user, whose row is locked, but one. `verified.forget` is to follow the transaction. */
   async endAll(transaction: EntityManager, userId: string, exceptId = ''): Promise<void> {
-    await transaction.update(Session, { userId, id: Not(exceptId), endedAt: IsNull() }, { endedAt: new Date() });
+    await transaction.update(Session, { userId, id: Not(exceptId), endedAt: IsNull() }, { endedAt: this.clock.now() });
     await this.epochs.advance(transaction, 'sessions');
   }
 
   /** The user whom a correctly signed token names, if the session is still on by the settings of now. */
   async principalOf(claims: AccessTokenClaims): Promise<Principal | undefined> {
     const session = await this.database.getRepository(Session).findOneBy({ id: claims.sid, userId: claims.sub });
-    if (!session || session.endedAt || this.endOf(session) <= Date.now()) return undefined;
+    if (!session || session.endedAt || this.endOf(session) <= this.clock.nowMs()) return undefined;
     const user = await this.database.getRepository(User).findOneBy({ id: claims.sub });
     if (!user || user.disabledAt) return undefined;
     return principal({
@@ -165,7 +167,11 @@ export class SessionsService {
 
   /** Ends a session; false when it had ended before, so that repeating it costs the nodes nothing. */
   private async end(transaction: EntityManager, sessionId: string): Promise<boolean> {
-    const ended = await transaction.update(Session, { id: sessionId, endedAt: IsNull() }, { endedAt: new Date() });
+    const ended = await transaction.update(
+      Session,
+      { id: sessionId, endedAt: IsNull() },
+      { endedAt: this.clock.now() },
+    );
     if (ended.affected !== 1) return false;
     await this.epochs.advance(transaction, 'sessions');
     return true;
@@ -191,7 +197,7 @@ export class SessionsService {
     now: Date,
   ): Promise<TokenPair> {
     const atMostSeconds = Math.ceil((expiresAt.getTime() - now.getTime()) / 1000);
-    const { token, expiresInSeconds } = await this.accessTokens.issue(userId, id, atMostSeconds);
+    const { token, expiresInSeconds } = await this.accessTokens.issue(userId, id, now, atMostSeconds);
     return { access_token: token, refresh_token: refreshToken, token_type: 'Bearer', expires_in: expiresInSeconds };
   }
 

@@ -14,6 +14,7 @@ import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager, IsNull } from 'typeorm';
 import { type Actor, AuditLog } from '../platform/audit/audit-log.js';
 import { ApiError, InsufficientPermissions, ResourceNotFound } from '../platform/http/api-error.js';
+import { DatabaseClock } from '../platform/postgres/database-clock.js';
 import { hashPassword, makePassword } from './passwords.js';
 import type { Principal } from './principal.js';
 import { CredentialEpoch } from './credential-epoch.js';
@@ -30,6 +31,7 @@ export class UsersService {
     private readonly epochs: CredentialEpoch,
     private readonly verified: VerifiedCredentials,
     private readonly audit: AuditLog,
+    private readonly clock: DatabaseClock,
   ) {}
 
   /** @throws InsufficientPermissions when the user would have more than its maker, UserConflict, ApiError SERVICE_OVERLOADED */
@@ -37,14 +39,15 @@ export class UsersService {
     refuseBeyond(maker, [request.role]);
     const password = request.password ?? makePassword();
     const email = request.email.toLowerCase();
+    const now = this.clock.now();
     const user: User = {
       id: `usr_${randomBytes(10).toString('hex')}`,
       email,
       passwordHash: await hashPassword(password),
-      passwordChangedAt: new Date(),
+      passwordChangedAt: now,
       role: request.role,
       disabledAt: null,
-      createdAt: new Date(),
+      createdAt: now,
       lastLoginAt: null,
     };
     await this.database.transaction(async (transaction) => {
@@ -101,13 +104,14 @@ export class UsersService {
       const { user, otherAdmins } = await lockWithAdmins(transaction, id, changer);
       refuseBeyond(changer, [user.role]);
       const role = request.role ?? user.role;
-      const disabledAt = disabledSince(user, request.disabled);
+      const now = this.clock.now();
+      const disabledAt = disabledSince(user, request.disabled, now);
       if (isAdmin(user) && !isAdmin({ role, disabledAt }) && otherAdmins === 0) {
         throw new UserConflict('last_admin', 'This is the last administrator: make another one first');
       }
       const isSame = role === user.role && disabledAt?.getTime() === user.disabledAt?.getTime();
       if (isSame && passwordHash === undefined) return view(user);
-      const replaced = passwordHash === undefined ? {} : { passwordHash, passwordChangedAt: new Date() };
+      const replaced = passwordHash === undefined ? {} : { passwordHash, passwordChangedAt: now };
       await transaction.update(User, { id }, { role, disabledAt, ...replaced });
       if (disabledAt || passwordHash !== undefined) await this.sessions.endAll(transaction, id);
       else await this.epochs.advance(transaction, 'sessions');
@@ -172,9 +176,9 @@ function isAdmin({ role, disabledAt }: Pick<User, 'role' | 'disabledAt'>): boole
   return role === 'admin' && disabledAt === null;
 }
 
-function disabledSince({ disabledAt }: User, disabled: boolean | undefined): Date | null {
+function disabledSince({ disabledAt }: User, disabled: boolean | undefined, now: Date): Date | null {
   if (disabled === undefined) return disabledAt;
-  return disabled ? (disabledAt ?? new Date()) : null;
+  return disabled ? (disabledAt ?? now) : null;
 }
 
 /** Nobody makes or takes over a user who may do more. Users reach every namespace, so who is limited to one makes none. */

@@ -1,6 +1,7 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { DependencyUnavailable } from '../platform/http/api-error.js';
 import { LiveConfig } from '../platform/live-config.js';
+import { DatabaseClock } from '../platform/postgres/database-clock.js';
 import { CredentialEpoch, type Epochs } from './credential-epoch.js';
 import type { PresentedCredential } from './presented-credential.js';
 import type { Principal } from './principal.js';
@@ -23,9 +24,9 @@ const RETRY_AFTER_MS = 500;
  * through this memory anyway.
  */
 @Injectable()
-export class VerifiedCredentials {
+export class VerifiedCredentials implements OnModuleInit {
   private readonly remembered = { api_key: new Map<string, Principal>(), jwt: new Map<string, Principal>() };
-  private known: Epochs = { sessions: '', keys: '' };
+  private known: Pick<Epochs, 'sessions' | 'keys'> = { sessions: '', keys: '' };
   /** Each rises whenever all credentials of its kind are forgotten. */
   private readonly generations = { api_key: 0, jwt: 0 };
   private checkedAt = -Infinity;
@@ -36,9 +37,14 @@ export class VerifiedCredentials {
 
   constructor(
     private readonly epochs: CredentialEpoch,
+    private readonly clock: DatabaseClock,
     config: LiveConfig,
   ) {
     config.follow(({ security }) => (this.graceMs = security.authentication.database_outage_grace * 1000));
+  }
+
+  async onModuleInit(): Promise<void> {
+    await this.catchUp();
   }
 
   /**
@@ -53,7 +59,7 @@ export class VerifiedCredentials {
       if (this.failedAt === undefined || now - this.failedAt > RETRY_AFTER_MS) this.catchUp().catch(() => undefined);
     }
     const principal = this.remembered[kind].get(text);
-    return principal && principal.expiresAtMs > Date.now() ? principal : undefined;
+    return principal && principal.expiresAtMs > this.clock.at(now) ? principal : undefined;
   }
 
   /** To be noted before a credential of the kind is verified, and handed to `remember`. */
@@ -105,6 +111,7 @@ export class VerifiedCredentials {
     const askedAt = performance.now();
     try {
       const epochs = await this.epochs.current();
+      this.clock.hear(epochs.toldAtMs, askedAt, performance.now());
       if (epochs.keys !== this.known.keys) this.forget('api_key');
       if (epochs.sessions !== this.known.sessions) this.forget('jwt');
       this.known = epochs;

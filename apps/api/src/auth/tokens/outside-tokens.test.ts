@@ -2,6 +2,7 @@ import { type Config, configSchema, type Grant } from '@cache-system/contracts';
 import type { DataSource } from 'typeorm';
 import { makeIssuerKey, startIssuer, type TokenIssuer } from '../../../test/support/token-issuer.js';
 import { LiveConfig } from '../../platform/live-config.js';
+import { DatabaseClock } from '../../platform/postgres/database-clock.js';
 import { CredentialEpoch } from '../credential-epoch.js';
 import type { PresentedCredential } from '../presented-credential.js';
 import { VerifiedCredentials } from '../verified-credentials.js';
@@ -10,7 +11,9 @@ import { readToken, TokenRefused } from './token-text.js';
 
 const key = makeIssuerKey('rsa-1');
 /** A database in which no credential ends. */
-const database = { query: () => Promise.resolve([{ sessions: '1', keys: '1' }]) } as unknown as DataSource;
+const database = {
+  query: () => Promise.resolve([{ sessions: '1', keys: '1', toldAtMs: Date.now() }]),
+} as unknown as DataSource;
 
 let issuer: TokenIssuer;
 beforeAll(async () => {
@@ -32,8 +35,9 @@ function configOf(grants: readonly Grant[], methods: readonly string[] = ['oauth
 
 async function remembering(config: Config) {
   const live = new LiveConfig(config);
-  const verified = new VerifiedCredentials(new CredentialEpoch(database), live);
-  const tokens = new OutsideTokens(live, verified);
+  const clock = new DatabaseClock();
+  const verified = new VerifiedCredentials(new CredentialEpoch(database), clock, live);
+  const tokens = new OutsideTokens(live, verified, clock);
   const text = issuer.token(key, { scope: 'openid shop:buy' });
   const credential: PresentedCredential = { kind: 'jwt', text };
   await verified.catchUp();

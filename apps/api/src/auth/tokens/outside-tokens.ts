@@ -4,6 +4,7 @@ import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { type JWTPayload, jwtVerify } from 'jose';
 import { z } from 'zod';
 import { LiveConfig } from '../../platform/live-config.js';
+import { DatabaseClock } from '../../platform/postgres/database-clock.js';
 import { principal, type Principal } from '../principal.js';
 import { VerifiedCredentials } from '../verified-credentials.js';
 import { IssuerKeys } from './issuer-keys.js';
@@ -36,6 +37,7 @@ export class OutsideTokens implements OnApplicationShutdown {
   constructor(
     private readonly config: LiveConfig,
     private readonly verified: VerifiedCredentials,
+    private readonly clock: DatabaseClock,
   ) {
     config.follow((current) => this.follow(current));
   }
@@ -48,25 +50,27 @@ export class OutsideTokens implements OnApplicationShutdown {
     const { alg, typ } = token.header;
     const isTyped = typ === undefined ? !terms.typ_required : TOKEN_TYPES.test(typ);
     if (!isTyped || !terms.algorithms.some((algorithm) => algorithm === alg)) throw new TokenRefused();
+    const now = this.clock.now();
     const { payload } = await jwtVerify(token.text, await keys.keyFor(token), {
       algorithms: [alg],
       issuer: terms.issuer,
       audience: terms.audience,
       clockTolerance: CLOCK_LEEWAY_SECONDS,
+      currentDate: now,
     }).catch(verificationFailure);
-    return this.principalOf(payload, terms);
+    return this.principalOf(payload, terms, now);
   }
 
   onApplicationShutdown(): void {
     this.issuer?.keys.close();
   }
 
-  private principalOf(payload: JWTPayload, terms: OAuth2): Principal {
+  private principalOf(payload: JWTPayload, terms: OAuth2, now: Date): Principal {
     const claims = claimsSchema.safeParse(payload);
     if (!claims.success) throw new TokenRefused(undefined, { cause: claims.error });
     const { sub } = claims.data;
     const { security, rate_limits } = this.config.current;
-    const expiry = expiryOf(claims.data, security.authentication.session_timeout);
+    const expiry = expiryOf(claims.data, security.authentication.session_timeout, now);
     return principal({
       type: 'oauth2',
       id: subjectId(terms.issuer, sub),
@@ -79,7 +83,7 @@ export class OutsideTokens implements OnApplicationShutdown {
       rateLimit: null,
       sessionId: null,
       // Looked at again when the keys are: one that the issuer has withdrawn may have signed it.
-      expiresAtMs: Math.min(expiry * 1000, Date.now() + terms.jwks_max_age * 1000),
+      expiresAtMs: Math.min(expiry * 1000, now.getTime() + terms.jwks_max_age * 1000),
     });
   }
 

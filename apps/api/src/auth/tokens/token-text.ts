@@ -47,8 +47,8 @@ export function readToken(text: string): UnverifiedToken {
  * not refreshed since the token was issued.
  * @throws TokenRefused
  */
-export function expiryOf({ iat, exp }: { iat: number; exp: number }, sessionTimeoutSeconds: number): number {
-  const now = Date.now() / 1000;
+export function expiryOf({ iat, exp }: { iat: number; exp: number }, sessionTimeoutSeconds: number, at: Date): number {
+  const now = at.getTime() / 1000;
   if (iat > now + CLOCK_LEEWAY_SECONDS) throw new TokenRefused();
   const expiry = Math.min(exp, iat + sessionTimeoutSeconds);
   if (expiry <= now) throw new TokenExpired();
