@@ -83,7 +83,7 @@ onRealStores.each([
       for (const client of clients) {
         const { status, headers } = await client.get(path);
         expect(status).toBe(200);
-        const [, ttl] = /; ttl=(\d+)/.exec(headers['cache-status'] ?? '') ?? [];
+        const [, ttl] = /; ttl=(\d+)/.exec(String(headers['cache-status'])) ?? [];
         expect(Math.abs(Number(ttl) - 600)).toBeLessThanOrEqual(60);
       }
       const brief = entryPath(`brief-${index}`);

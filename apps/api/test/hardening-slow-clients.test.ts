@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { eventually } from '../../../tools/harness/eventually.mjs';
 import { entryPath } from './support/client.js';
@@ -44,6 +45,22 @@ test.each([
   const answer = exchange(service, put(...headers), socket);
   drip(socket, piece);
   expect(await answer).toMatch(/^HTTP\/1\.1 408 [^]*"code":"REQUEST_TIMEOUT"/);
+  expect((await service.client.get(entryPath('slow'))).status).toBe(404);
+});
+
+test('who hangs up in the middle of a body is no failure of the service, and nothing is stored', async () => {
+  for (const headers of [['Content-Length: 100000'], ['Transfer-Encoding: chunked']]) {
+    const socket = openSocket(service);
+    socket.write(put('Content-Type: application/json', 'Expect: 100-continue', ...headers));
+    await once(socket, 'data');
+    socket.write('5\r\n{"val');
+    socket.destroy();
+    await once(socket, 'close');
+    for (let round = 0; round < 5; round++) expect((await service.client.get('/health/live')).status).toBe(200);
+  }
+  const { json } = await service.client.get('/v1/monitor/health');
+  expect(json).toMatchObject({ overall_performance: { error_rate: 0 } });
+  expect(service.api.output()).not.toContain('"level":50');
   expect((await service.client.get(entryPath('slow'))).status).toBe(404);
 });
 

@@ -43,7 +43,7 @@ export const auditPageSchema = z
   .meta({ id: 'AuditPage' });
 export type AuditPage = z.infer<typeof auditPageSchema>;
 
-export const auditFiltersSchema = z.strictObject({
+const filters = z.strictObject({
   actor: z.string().min(1).max(254).optional().meta({ description: 'Id or name of who did it' }),
   action: z
     .string()
@@ -57,13 +57,21 @@ export const auditFiltersSchema = z.strictObject({
   from: z.iso.datetime({ offset: true }).optional().meta({ description: 'The first moment, RFC 3339' }),
   to: z.iso.datetime({ offset: true }).optional().meta({ description: 'The first moment after, RFC 3339' }),
 });
+
+function isInOrder({ from, to }: { from?: string | undefined; to?: string | undefined }): boolean {
+  return from === undefined || to === undefined || Date.parse(from) < Date.parse(to);
+}
+const OUT_OF_ORDER = { path: ['to'], error: 'must be after `from`' };
+
+export const auditFiltersSchema = filters.refine(isInOrder, OUT_OF_ORDER);
 export type AuditFilters = z.infer<typeof auditFiltersSchema>;
 
-export const auditQuerySchema = auditFiltersSchema.extend({
+const queries = filters.extend({
   cursor: z
     .string()
     .regex(/^[1-9]\d{0,14}$/, 'is not one that a page came with')
     .optional(),
   limit: z.coerce.number().int().min(1).max(500).default(100),
 });
+export const auditQuerySchema = queries.refine(isInOrder, OUT_OF_ORDER);
 export type AuditQuery = z.infer<typeof auditQuerySchema>;

@@ -50,6 +50,10 @@ export function translateError(error: unknown, request: FastifyRequest): ApiErro
   const cause = error;
   // Nest wraps what Fastify throws.
   const thrown = error instanceof HttpException ? error.cause : error;
+  // The caller has hung up before all of the body was there; nobody hears the answer.
+  if (request.raw.errored && thrown === request.raw.errored) {
+    return new InvalidRequest([{ path: '', reason: 'the body ended before it was complete' }], { cause });
+  }
   switch ((thrown as Partial<FastifyError> | undefined)?.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
       return new ApiError(
