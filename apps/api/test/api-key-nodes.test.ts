@@ -17,8 +17,6 @@ const KEYS = '/v1/auth/api-keys';
 const BOUND_MS = 1000;
 const KEY = 'in-l1-of-both';
 
-/** Several processes on one database are several nodes. */
-
 onRealStores('what is changed of a key on one node is in force on the other within a second', () => {
   let redis: Awaited<ReturnType<typeof startRedis>>;
   let service: Service;

@@ -8,8 +8,6 @@ const STORY = path.join(__dirname, '../../../examples/bookstore/story.mjs');
 /** What was called, and what came of it: the price, and the layer that it came from. */
 const LINE = /^ {2}(GET|PUT|POST|UPDATE) .*$/gm;
 
-/** It needs a Postgres server, which the run on embedded stores has not; the one on real stores is part of every test run. */
-
 onRealStores('the bookstore of examples/', () => {
   test('shows the new price after each of its changes, from the cache again', async () => {
     const { exitCode, output } = await play('');

@@ -19,8 +19,6 @@ const BOUND_MS = 1000;
 const GRACE_SECONDS = 2;
 const NODES = 3;
 
-/** Several processes on one database are several nodes. */
-
 onRealStores(
   'three nodes, sixteen clients, fifty keys: nobody reads what is known to be old, and no update is lost',
   () => {

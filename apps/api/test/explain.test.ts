@@ -344,7 +344,6 @@ describe('who may ask, and where', () => {
 });
 
 /** Only a process of its own can be frozen. */
-
 onRealStores('with a layer that is down', () => {
   test('it says which, and why a copy is served nevertheless', async () => {
     const deadlineMs = 300;

@@ -8,7 +8,6 @@ import { remember } from './support/unharmed.js';
 const COMPRESSIBLE = 'the same again, '.repeat(1000);
 
 /** Only there can somebody else get at the records while the service runs. */
-
 onRealStores('a stored entry that is not as it was written', () => {
   let service: Service;
   let redis: Awaited<ReturnType<typeof connect>>;

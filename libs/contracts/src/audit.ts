@@ -59,9 +59,9 @@ const filters = z.strictObject({
 });
 
 function isInOrder({ from, to }: { from?: string | undefined; to?: string | undefined }): boolean {
-  return from === undefined || to === undefined || Date.parse(from) < Date.parse(to);
+  return from === undefined || to === undefined || Date.parse(from) <= Date.parse(to);
 }
-const OUT_OF_ORDER = { path: ['to'], error: 'must be after `from`' };
+const OUT_OF_ORDER = { path: ['to'], error: 'must not be before `from`' };
 
 export const auditFiltersSchema = filters.refine(isInOrder, OUT_OF_ORDER);
 export type AuditFilters = z.infer<typeof auditFiltersSchema>;

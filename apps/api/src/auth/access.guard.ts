@@ -61,7 +61,7 @@ export class AccessGuard implements CanActivate {
     const anew = ASKED_ANEW.has(access);
     const known = anew ? undefined : this.verified.recall(credential);
     if (known) return this.admit(request, known, access);
-    const verification = anew ? this.verifier.verify(credential, context) : this.verify(credential, context);
+    const verification = anew ? this.verifyAnew(credential, context) : this.verify(credential, context);
     return verification.then((principal) => this.admit(request, principal, access));
   }
 
@@ -94,9 +94,14 @@ export class AccessGuard implements CanActivate {
     return principal;
   }
 
-  private async verify(credential: PresentedCredential, context: ExecutionContext) {
-    // Nothing that the database says could make it a key.
-    if (credential.kind === 'api_key' && isMistyped(credential.text)) return this.verifier.verify(credential, context);
+  private async verifyAnew(credential: PresentedCredential, context: ExecutionContext): Promise<Principal> {
+    // Brings the clock in step, by which credentials expire.
+    if (!isHopeless(credential)) await this.verified.catchUp();
+    return this.verifier.verify(credential, context);
+  }
+
+  private async verify(credential: PresentedCredential, context: ExecutionContext): Promise<Principal> {
+    if (isHopeless(credential)) return this.verifier.verify(credential, context);
     const isCaughtUp = await this.verified.catchUpSoon();
     const again = this.verified.recall(credential);
     if (again) return again;
@@ -153,4 +158,9 @@ function permit(principal: Principal, access: Access): true {
     throw new InsufficientPermissions({ required: access, held: principal.grants });
   }
   return true;
+}
+
+/** Nothing that the database says could make it a key. */
+function isHopeless({ kind, text }: PresentedCredential): boolean {
+  return kind === 'api_key' && isMistyped(text);
 }

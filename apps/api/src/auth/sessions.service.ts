@@ -5,7 +5,6 @@ import { DataSource, type EntityManager, IsNull, LessThan, Not } from 'typeorm';
 import { type Actor, AuditLog } from '../platform/audit/audit-log.js';
 import { AuthenticationFailed } from '../platform/http/api-error.js';
 import { LiveConfig } from '../platform/live-config.js';
-import { DatabaseClock } from '../platform/postgres/database-clock.js';
 import { AccessTokens, type AccessTokenClaims } from './access-tokens.js';
 import { hashSecret } from './api-key-format.js';
 import { CredentialEpoch } from './credential-epoch.js';
@@ -30,7 +29,6 @@ export class SessionsService {
     private readonly epochs: CredentialEpoch,
     private readonly verified: VerifiedCredentials,
     private readonly config: LiveConfig,
-    private readonly clock: DatabaseClock,
     private readonly audit: AuditLog,
   ) {}
 
@@ -91,14 +89,15 @@ export class SessionsService {
 
   /** Ends all sessions of a user, whose row is locked, but one. `verified.forget` is to follow the transaction. */
   async endAll(transaction: EntityManager, userId: string, exceptId = ''): Promise<void> {
-    await transaction.update(Session, { userId, id: Not(exceptId), endedAt: IsNull() }, { endedAt: this.clock.now() });
+    const endedAt = await databaseTime(transaction);
+    await transaction.update(Session, { userId, id: Not(exceptId), endedAt: IsNull() }, { endedAt });
     await this.epochs.advance(transaction, 'sessions');
   }
 
-  /** The user whom a correctly signed token names, if the session is still on by the settings of now. */
+  /** The user whom a correctly signed token names, unless the session was ended. They expire with it, by the settings of now. */
   async principalOf(claims: AccessTokenClaims): Promise<Principal | undefined> {
     const session = await this.database.getRepository(Session).findOneBy({ id: claims.sid, userId: claims.sub });
-    if (!session || session.endedAt || this.endOf(session) <= this.clock.nowMs()) return undefined;
+    if (!session || session.endedAt) return undefined;
     const user = await this.database.getRepository(User).findOneBy({ id: claims.sub });
     if (!user || user.disabledAt) return undefined;
     return principal({
@@ -167,11 +166,8 @@ export class SessionsService {
 
   /** Ends a session; false when it had ended before, so that repeating it costs the nodes nothing. */
   private async end(transaction: EntityManager, sessionId: string): Promise<boolean> {
-    const ended = await transaction.update(
-      Session,
-      { id: sessionId, endedAt: IsNull() },
-      { endedAt: this.clock.now() },
-    );
+    const endedAt = await databaseTime(transaction);
+    const ended = await transaction.update(Session, { id: sessionId, endedAt: IsNull() }, { endedAt });
     if (ended.affected !== 1) return false;
     await this.epochs.advance(transaction, 'sessions');
     return true;

@@ -4,6 +4,7 @@ import { PassportStrategy } from '@nestjs/passport';
 import type { FastifyRequest } from 'fastify';
 import passport from 'passport';
 import { LiveConfig } from '../../platform/live-config.js';
+import { DatabaseClock } from '../../platform/postgres/database-clock.js';
 import { AccessTokens } from '../access-tokens.js';
 import { credentialIn } from '../presented-credential.js';
 import type { Principal } from '../principal.js';
@@ -19,6 +20,7 @@ export class AccessTokenStrategy extends PassportStrategy(passport.Strategy, 'jw
     private readonly outsideTokens: OutsideTokens,
     private readonly sessions: SessionsService,
     private readonly config: LiveConfig,
+    private readonly clock: DatabaseClock,
   ) {
     super();
   }
@@ -32,6 +34,12 @@ export class AccessTokenStrategy extends PassportStrategy(passport.Strategy, 'jw
 
   /** @throws TokenRefused, ApiError */
   async validate(text: string): Promise<Principal | undefined> {
+    const principal = await this.principalOf(text);
+    // The token may have expired while it was looked at, and its session before.
+    return principal && principal.expiresAtMs > this.clock.nowMs() ? principal : undefined;
+  }
+
+  private async principalOf(text: string): Promise<Principal | undefined> {
     const token = readToken(text);
     if (token.issuer !== TOKEN_ISSUER) return this.outsideTokens.verify(token);
     if (!this.config.current.security.authentication.methods.includes('jwt')) throw new TokenRefused();

@@ -50,8 +50,9 @@ export class OutsideTokens implements OnApplicationShutdown {
     const { alg, typ } = token.header;
     const isTyped = typ === undefined ? !terms.typ_required : TOKEN_TYPES.test(typ);
     if (!isTyped || !terms.algorithms.some((algorithm) => algorithm === alg)) throw new TokenRefused();
+    const key = await keys.keyFor(token);
     const now = this.clock.now();
-    const { payload } = await jwtVerify(token.text, await keys.keyFor(token), {
+    const { payload } = await jwtVerify(token.text, key, {
       algorithms: [alg],
       issuer: terms.issuer,
       audience: terms.audience,

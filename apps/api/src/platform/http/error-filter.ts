@@ -50,7 +50,7 @@ export function translateError(error: unknown, request: FastifyRequest): ApiErro
   const cause = error;
   // Nest wraps what Fastify throws.
   const thrown = error instanceof HttpException ? error.cause : error;
-  // The caller has hung up before all of the body was there; nobody hears the answer.
+  // The connection has ended before all of the body was there; nobody hears the answer.
   if (request.raw.errored && thrown === request.raw.errored) {
     return new InvalidRequest([{ path: '', reason: 'the body ended before it was complete' }], { cause });
   }

@@ -3,6 +3,7 @@ import type { Config } from '@cache-system/contracts';
 import Fastify, { type FastifyInstance } from 'fastify';
 import type { Socket } from 'node:net';
 import type { Traffic } from '../traffic.js';
+import { arrivedAt } from './arrival.js';
 import { ApiError, InvalidRequest } from './api-error.js';
 import { translateError } from './error-filter.js';
 import { addBodyParsers } from './request-body.js';
@@ -47,7 +48,7 @@ export function createFastify(config: Config, traffic: Traffic): FastifyInstance
       connectionsCheckingInterval: 1000,
     },
     frameworkErrors: (error, request, reply) => {
-      request.startedAt = performance.now();
+      request.startedAt = arrivedAt(request.raw);
       respondError(request, reply, translateError(error, request));
     },
     clientErrorHandler: answerMalformedHttp,
@@ -60,7 +61,7 @@ export function createFastify(config: Config, traffic: Traffic): FastifyInstance
   fastify.decorateRequest('answeredAt', 0);
   fastify.decorateRequest('rateLimit', undefined);
   fastify.addHook('onRequest', (request, _reply, done) => {
-    request.startedAt = performance.now();
+    request.startedAt = arrivedAt(request.raw);
     if (request.headers.host !== undefined || request.raw.httpVersion === '1.0') done();
     else done(new InvalidRequest([{ path: 'Host', reason: 'is required' }]));
   });

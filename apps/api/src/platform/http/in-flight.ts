@@ -40,15 +40,21 @@ export class InFlight {
     return total;
   }
 
-  /** Ends the connections whose body has not come as a whole, the newest first, until so many bytes are given back. */
-  cut(bytes: number): void {
+  /**
+   * Ends the connections whose body has not come as a whole, the newest first, until so many bytes are given back.
+   * @returns how many
+   */
+  cut(bytes: number): number {
     let left = bytes;
+    let ended = 0;
     for (const [request, before] of [...this.withBody].reverse()) {
-      if (left <= 0) return;
+      if (left <= 0) break;
       if (request.complete) continue;
       left -= heldBytes(request, before);
       request.socket.destroy();
+      ended++;
     }
+    return ended;
   }
 
   private begin(response: Counted): void {

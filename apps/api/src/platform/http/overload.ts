@@ -4,6 +4,7 @@ import { LiveConfig } from '../live-config.js';
 import { log } from '../logging.js';
 import { Traffic } from '../traffic.js';
 import { hasBody, InFlight } from './in-flight.js';
+import { noteArrival } from './arrival.js';
 import { closeWithConnection } from './queued-responses.js';
 import { refuse } from './refusal.js';
 import { RefusalPace } from './refusal-pace.js';
@@ -56,6 +57,7 @@ export class Overload {
   private nextLookAt = performance.now() + LOOK_MS;
   private bodyBytes = 0;
   private refused = 0;
+  private cutOff = 0;
   private toldAt = -LOG_MS;
 
   constructor(
@@ -82,10 +84,14 @@ export class Overload {
       this.pace.taken(request.socket);
       closeWithConnection(request, response);
       this.inFlight.add(request, response);
-      if (this.queue.beginsNow() || HEALTH.test(request.url ?? '') || OPERATORS.test(request.url ?? '')) return false;
+      if (this.queue.beginsNow()) return false;
+      const { url = '' } = request;
+      // Not past an earlier request of the same connection (RFC 9112, section 9.3.2).
+      const isUrgent = response.socket !== null && (HEALTH.test(url) || OPERATORS.test(url));
+      noteArrival(request);
       this.queue.add(() => {
         if (!response.destroyed) begin(request, response);
-      });
+      }, isUrgent);
       return true;
     });
     const watch = setInterval(() => this.look(), LOOK_MS).unref();
@@ -117,8 +123,8 @@ export class Overload {
     this.limit = this.nextLimit();
     this.bodyBytes = this.inFlight.bodyBytes();
     const excessBytes = this.bodyBytes - BODIES_CUT_AT * this.maxBodyBytes;
-    if (excessBytes > 0) this.inFlight.cut(excessBytes);
-    if (this.refused > 0 && now - this.toldAt >= LOG_MS) this.tell(now);
+    if (excessBytes > 0) this.cutOff += this.inFlight.cut(excessBytes);
+    if (this.refused + this.cutOff > 0 && now - this.toldAt >= LOG_MS) this.tell(now);
   }
 
   private nextLimit(): number {
@@ -128,10 +134,10 @@ export class Overload {
   }
 
   private tell(now: number): void {
-    const { refused, delayMs, bodyBytes, inFlight } = this;
+    const { refused, cutOff, delayMs, bodyBytes, inFlight } = this;
     const about = { in_flight: inFlight.count, event_loop_delay_ms: Math.round(delayMs), body_bytes: bodyBytes };
-    log.warn({ refused, ...about }, 'overloaded: requests were refused');
-    this.refused = 0;
+    log.warn({ refused, cut_off: cutOff, ...about }, 'overloaded: requests were refused');
+    this.refused = this.cutOff = 0;
     this.toldAt = now;
   }
 }
