@@ -4,6 +4,7 @@ import { findCommand } from './installed.mjs';
 import { createTemporaryFolder, findFreePort, spawnTied } from './tied-process.mjs';
 
 const START_TIMEOUT_MS = 60_000;
+const PORT_ATTEMPTS = 5;
 const READY = /Ready to accept connections/;
 
 /**
@@ -24,8 +25,20 @@ const READY = /Ready to accept connections/;
  * @param {{ port?: number, dir?: string, args?: string[] }} [options]
  * @returns {Promise<RedisProcess>}
  */
-export async function startRedis({ port: givenPort, dir, args = [] } = {}) {
-  const port = givenPort ?? (await findFreePort());
+export async function startRedis({ port, dir, args = [] } = {}) {
+  if (port !== undefined) return startOn(port, dir, args);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await startOn(await findFreePort(), dir, args);
+    } catch (error) {
+      // Others look for free ports at the same time.
+      if (attempt === PORT_ATTEMPTS || !String(error).includes('Address already in use')) throw error;
+    }
+  }
+}
+
+/** @param {number} port @param {string | undefined} dir @param {string[]} args @returns {Promise<RedisProcess>} */
+async function startOn(port, dir, args) {
   const folder = dir ? null : createTemporaryFolder('redis');
   const settings = ['--save', '', '--appendonly', 'no', ...args];
 
